@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum AIStatus {
+    static func main() async {}
+}

@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum DataHarvester {
+    static func main() async {}
+}

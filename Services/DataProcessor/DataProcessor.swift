@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum DataProcessor {
+    static func main() async {}
+}

@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum Embedder {
+    static func main() async {}
+}

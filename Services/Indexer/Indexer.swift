@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum Indexer {
+    static func main() async {}
+}

@@ -1,0 +1,6 @@
+import ServiceRuntime
+
+@main
+enum Orchestrator {
+    static func main() async {}
+}

@@ -1,0 +1,1 @@
+#include "CTransformerKernel.h"

@@ -1,0 +1,97 @@
+import Foundation
+import Synchronization
+
+/// A long-lived part of a process: a server, a queue consumer, a supervisor.
+package protocol Service: Sendable {
+    /// Works until `shutdown` is requested, then finishes or gives back what it holds and returns.
+    func run(until shutdown: Shutdown) async throws
+}
+
+/// Runs the parts of a process together. SIGTERM or SIGINT asks them to stop; one that throws stops the others.
+package struct ServiceGroup: Sendable {
+    private let services: [any Service]
+    private let shutdown: Shutdown
+    private let gracePeriod: Duration
+    private let log: Log
+
+    package init(
+        _ services: [any Service], shutdown: Shutdown = Shutdown(), gracePeriod: Duration = .seconds(10), log: Log
+    ) {
+        self.services = services
+        self.shutdown = shutdown
+        self.gracePeriod = gracePeriod
+        self.log = log
+    }
+
+    package func run() async throws {
+        let signals = SignalSource([SIGTERM, SIGINT]) { [log, shutdown] signal in
+            log.info("service.stopping", ["signal": .integer(Int64(signal))])
+            shutdown.request()
+        }
+        defer { signals.cancel() }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for service in services {
+                group.addTask {
+                    defer { shutdown.request() }
+                    try await service.run(until: shutdown)
+                    return true
+                }
+            }
+            group.addTask {
+                await shutdown.wait()
+                try? await Task.sleep(for: gracePeriod)
+                return false
+            }
+            var remaining = services.count
+            while remaining > 0, let finished = try await group.next() {
+                if finished {
+                    remaining -= 1
+                } else {
+                    log.warning("service.grace_period_over", ["parts_still_running": .integer(Int64(remaining))])
+                    break
+                }
+            }
+            group.cancelAll()
+            // A part that ignores its cancellation must not keep the process alive: `run` exits right after this.
+            if remaining > 0 { exit(0) }
+        }
+    }
+}
+
+/// Delivers signals to a closure, outside signal context.
+private struct SignalSource {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ signals: [Int32], handler: @escaping @Sendable (Int32) -> Void) {
+        let queue = DispatchQueue(label: "signals")
+        sources = signals.map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler { handler(number) }
+            source.resume()
+            return source
+        }
+    }
+    func cancel() { sources.forEach { $0.cancel() } }
+}
+
+/// The frame of every `main`: an error becomes one log line; a bad configuration exits with 78, anything else with 1.
+package func run(
+    _ service: String, environment: Environment = Environment(), _ body: (Log) async throws -> Void
+) async {
+    signal(SIGPIPE, SIG_IGN)
+    let level = environment.values["LOG_LEVEL"].flatMap(Log.Level.init) ?? .info
+    let format = environment.values["LOG_FORMAT"].flatMap(Log.Format.init) ?? (isatty(STDOUT_FILENO) == 1 ? .text : .json)
+    let log = Log(service: service, level: level, format: format)
+    do {
+        try await body(log)
+        log.info("service.stopped")
+    } catch let error as ConfigurationError {
+        FileHandle.standardError.write(Data("\(service): \(error)\n".utf8))
+        exit(78)
+    } catch {
+        log.error("service.failed", ["error": .string("\(error)")])
+        FileHandle.standardError.write(Data("\(service): \(error)\n".utf8))
+        exit(1)
+    }
+}

@@ -1,0 +1,101 @@
+/// The body of a batch on its way harvester -> embedder -> indexer: what the batch is, then its records.
+///
+/// Bytes: `u32` length of the JSON header, the header, then each record as length-prefixed fields (little endian). A service
+/// in between copies payloads and vectors without decoding them. See `RecordBatch+Bytes.swift`.
+package struct RecordBatch: Sendable, Equatable {
+    package var header: Header
+    package var records: [Record]
+
+    package init(header: Header, records: [Record]) {
+        self.header = header
+        self.records = records
+    }
+
+    package enum Operation: String, Codable, Sendable, CaseIterable {
+        /// Store vector and payload.
+        case upsert
+        /// Replace the payload, keep the vector: the embedded text has not changed.
+        case payload
+        case delete
+    }
+
+    package struct Header: WireType, Equatable {
+        package var jobID: String
+        package var epoch: Int
+        package var batchID: Int64
+        package var operation: Operation
+        package var datasourceID: String
+        /// The physical collection in the store.
+        package var collection: String
+        package var space: EmbeddingSpace
+        /// Position of the source read that these records come from, in the suite's one sequence of reads.
+        package var readSequence: Int64
+        package var traceparent: String?
+
+        package init(
+            jobID: String, epoch: Int, batchID: Int64, operation: Operation, datasourceID: String, collection: String,
+            space: EmbeddingSpace, readSequence: Int64, traceparent: String? = nil
+        ) {
+            self.jobID = jobID
+            self.epoch = epoch
+            self.batchID = batchID
+            self.operation = operation
+            self.datasourceID = datasourceID
+            self.collection = collection
+            self.space = space
+            self.readSequence = readSequence
+            self.traceparent = traceparent
+        }
+
+        package static let naming = WireNaming.snakeCase
+        package static let example = Header(
+            jobID: "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11", epoch: 1, batchID: 42, operation: .upsert,
+            datasourceID: "b1f1a0a4-5c53-44b8-a5a5-0c1b8d1f7e10", collection: "products", space: .example,
+            readSequence: 7, traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        enum CodingKeys: String, CodingKey {
+            case jobID = "job_id", epoch, batchID = "batch_id", operation = "op", datasourceID = "datasource_id"
+            case collection, space, readSequence = "read_seq", traceparent
+        }
+    }
+
+    package struct Record: Sendable, Equatable {
+        /// The record's key in its source; with the datasource's id it gives the point's id.
+        package var key: String
+        /// 16 bytes: payload bytes, text, space and processing version, hashed. Empty in a delete.
+        package var contentHash: [UInt8]
+        /// 16 bytes: the inputs of the vectors and the space, hashed. Empty in a delete.
+        package var textHash: [UInt8]
+        /// The text to embed.
+        package var text: String
+        /// JSON object, written once by the harvester, keys sorted.
+        package var payload: [UInt8]
+        /// Shape: `space.dimensions`, or empty where there is none (yet).
+        package var vector: [Float]
+        /// Why this record failed on its way; such a record is counted and reported, never stored.
+        package var failure: Failure?
+
+        package init(
+            key: String, contentHash: [UInt8] = [], textHash: [UInt8] = [], text: String = "", payload: [UInt8] = [],
+            vector: [Float] = [], failure: Failure? = nil
+        ) {
+            self.key = key
+            self.contentHash = contentHash
+            self.textHash = textHash
+            self.text = text
+            self.payload = payload
+            self.vector = vector
+            self.failure = failure
+        }
+    }
+
+    /// A record's own error, as it will stand in `sync_errors`. Never holds a value of the record.
+    package struct Failure: Sendable, Equatable {
+        /// A stable word: `embedding_rejected`, `invalid_key`, `row_malformed`, ...
+        package var type: String
+        package var message: String
+        package init(type: String, message: String) {
+            self.type = type
+            self.message = message
+        }
+    }
+}
