@@ -57,7 +57,7 @@ let services: [Module] = [
 ]
 
 let tests: [Module] = [
-    .library("TestServers", uses: ["Postgres", "Redis", "ServiceRuntime"], in: "Tests"),
+    .library("TestServers", in: "Tests"), .tests(of: "TestServers"),
     .tests(of: "WireProtocol"), .tests(of: "Resilience"), .tests(of: "ServiceRuntime", with: ["WireProtocol"]),
     .tests(of: "FastJSON", with: ["WireProtocol"]), .tests(of: "Crypto"),
     .tests(of: "HTTPServer", with: ["FastJSON", "HTTPClient", "ServiceRuntime", "WireProtocol"]),
