@@ -79,6 +79,7 @@ package final class PostgresPool: Sendable {
     }
 
     /// Lends one connection. A transaction left open is rolled back.
+    @discardableResult
     package func withConnection<R: Sendable>(_ body: (PostgresConnection) async throws -> R) async throws -> R {
         let connection = try await acquire()
         do {
@@ -96,6 +97,7 @@ package final class PostgresPool: Sendable {
     /// Runs `body` in a transaction: committed when it returns, rolled back when it throws, run again from its start after a
     /// serialization failure or a deadlock (at most `retries` times), so it must have no other effects or harmless ones.
     /// Throws: `connectionLost` from the commit itself leaves open whether it took effect.
+    @discardableResult
     package func transaction<R: Sendable>(
         retries: Int = 3, _ body: (PostgresTransaction) async throws -> R
     ) async throws -> R {

@@ -12,11 +12,7 @@ struct PostgresSession: ~Copyable {
     static func open(
         _ url: String, applicationName: String, within limit: Duration
     ) throws(PostgresError) -> PostgresSession {
-        // Its error text could repeat a part of a password.
-        guard let parsed = PQconninfoParse(url, nil) else {
-            throw .connectionFailed(reason: "the database URL cannot be read")
-        }
-        PQconninfoFree(parsed)
+        guard isReadable(url) else { throw .connectionFailed(reason: "the database URL cannot be read") }
         // What the URL says comes after `options`, so it wins.
         let settings = [
             ("options", "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=iso_8601"), ("dbname", url),
@@ -48,6 +44,20 @@ struct PostgresSession: ~Copyable {
             next = PQconnectPoll(handle)
         }
         throw session.connectionError()
+    }
+
+    /// libpq's own words about a bad URL could repeat a part of the password: `u:p@ss:w@host` has the port `w@host`.
+    private static func isReadable(_ url: String) -> Bool {
+        guard let parsed = PQconninfoParse(url, nil) else { return false }
+        defer { PQconninfoFree(parsed) }
+        var option = parsed
+        while let keyword = option.pointee.keyword {
+            if strcmp(keyword, "port") == 0, let port = option.pointee.val {
+                return String(cString: port).allSatisfy { $0 == "," || $0.isASCII && $0.isNumber }
+            }
+            option += 1
+        }
+        return true
     }
 
     /// `FATAL:  28P01: password authentication failed for user "x"` and what follows, or a reason without a code.
@@ -84,7 +94,8 @@ struct PostgresSession: ~Copyable {
         guard PQstatus(handle) == CONNECTION_OK else { return false }
         var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
         guard poll(&descriptor, 1, 0) > 0 else { return true }
-        return PQconsumeInput(handle) == 1 && PQstatus(handle) == CONNECTION_OK
+        // Nobody asked: outside a transaction that is most often the farewell, and another session is cheap.
+        return isInTransaction && PQconsumeInput(handle) == 1 && PQstatus(handle) == CONNECTION_OK
     }
 
     var isInTransaction: Bool { PQtransactionStatus(handle) != PQTRANS_IDLE }
