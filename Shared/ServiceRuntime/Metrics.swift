@@ -13,34 +13,62 @@ package final class Metrics: Sendable {
         var series: [String: Series] = [:]
         var order: [String] = []
     }
-    private struct Series {
-        var value = 0.0
-        var buckets: [UInt64] = []
-        var count: UInt64 = 0
-    }
     private struct State {
         var families: [String: Family] = [:]
         var collectors: [@Sendable (Metrics) -> Void] = []
     }
     private let state = Mutex(State())
 
+    /// One line (a histogram's: one set of lines) of the exposition, held by code that counts often: no look-up, no text.
+    package final class Series: Sendable {
+        fileprivate struct Values {
+            var value = 0.0
+            var buckets: [UInt64]
+            var count: UInt64 = 0
+        }
+        fileprivate let values: Mutex<Values>
+        private let bounds: [Double]
+
+        fileprivate init(bounds: [Double]) {
+            self.bounds = bounds
+            values = Mutex(Values(buckets: Array(repeating: 0, count: bounds.count)))
+        }
+        package func add(_ amount: Double = 1) { values.withLock { $0.value += amount } }
+        package func set(_ value: Double) { values.withLock { $0.value = value } }
+        package func observe(_ value: Double) {
+            values.withLock { values in
+                if let index = bounds.firstIndex(where: { value <= $0 }) { values.buckets[index] += 1 }
+                values.count += 1
+                values.value += value
+            }
+        }
+    }
+
+    package func counter(_ name: String, help: String, _ labels: KeyValuePairs<String, String> = [:]) -> Series {
+        series(name, .counter, help, labels)
+    }
+    package func gauge(_ name: String, help: String, _ labels: KeyValuePairs<String, String> = [:]) -> Series {
+        series(name, .gauge, help, labels)
+    }
+    package func histogram(
+        _ name: String, help: String, _ labels: KeyValuePairs<String, String> = [:],
+        buckets: [Double] = Metrics.latencyBuckets
+    ) -> Series {
+        series(name, .histogram, help, labels, bounds: buckets)
+    }
+
     package func add(_ name: String, _ amount: Double = 1, help: String, _ labels: KeyValuePairs<String, String> = [:]) {
-        update(name, .counter, help, labels) { $0.value += amount }
+        series(name, .counter, help, labels).add(amount)
     }
     package func set(_ name: String, _ value: Double, help: String, _ labels: KeyValuePairs<String, String> = [:]) {
-        update(name, .gauge, help, labels) { $0.value = value }
+        series(name, .gauge, help, labels).set(value)
     }
     /// Units: seconds unless the name says otherwise.
     package func observe(
         _ name: String, _ value: Double, help: String, _ labels: KeyValuePairs<String, String> = [:],
         buckets: [Double] = Metrics.latencyBuckets
     ) {
-        update(name, .histogram, help, labels, bounds: buckets) { series in
-            if series.buckets.isEmpty { series.buckets = Array(repeating: 0, count: buckets.count) }
-            if let index = buckets.firstIndex(where: { value <= $0 }) { series.buckets[index] += 1 }
-            series.count += 1
-            series.value += value
-        }
+        series(name, .histogram, help, labels, bounds: buckets).observe(value)
     }
     package static let latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
@@ -51,20 +79,18 @@ package final class Metrics: Sendable {
 
     package func exposition() -> String {
         for collector in state.withLock({ $0.collectors }) { collector(self) }
-        return state.withLock { state in
-            var text = ""
-            for (name, family) in state.families.sorted(by: { $0.key < $1.key }) {
-                text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind.rawValue)\n"
-                for labels in family.order {
-                    guard let series = family.series[labels] else { continue }
-                    text += Self.lines(name, labels, series, family)
-                }
+        var text = ""
+        for (name, family) in state.withLock({ $0.families }).sorted(by: { $0.key < $1.key }) {
+            text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind.rawValue)\n"
+            for labels in family.order {
+                guard let series = family.series[labels] else { continue }
+                text += Self.lines(name, labels, series.values.withLock { $0 }, family)
             }
-            return text
         }
+        return text
     }
 
-    private static func lines(_ name: String, _ labels: String, _ series: Series, _ family: Family) -> String {
+    private static func lines(_ name: String, _ labels: String, _ series: Series.Values, _ family: Family) -> String {
         let plain = labels.isEmpty ? "" : "{\(labels)}"
         guard family.kind == .histogram else { return "\(name)\(plain) \(series.value)\n" }
         let prefix = labels.isEmpty ? "" : labels + ","
@@ -78,15 +104,18 @@ package final class Metrics: Sendable {
         return text + "\(name)_sum\(plain) \(series.value)\n\(name)_count\(plain) \(series.count)\n"
     }
 
-    private func update(
-        _ name: String, _ kind: Kind, _ help: String, _ labels: KeyValuePairs<String, String>, bounds: [Double] = [],
-        _ change: (inout Series) -> Void
-    ) {
+    private func series(
+        _ name: String, _ kind: Kind, _ help: String, _ labels: KeyValuePairs<String, String>, bounds: [Double] = []
+    ) -> Series {
         let key = labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
-        state.withLock { state in
-            if state.families[name] == nil { state.families[name] = Family(kind: kind, help: help, bounds: bounds) }
-            if state.families[name]?.series[key] == nil { state.families[name]?.order.append(key) }
-            change(&state.families[name, default: Family(kind: kind, help: help)].series[key, default: Series()])
+        return state.withLock { state in
+            if let series = state.families[name]?.series[key] { return series }
+            var family = state.families[name] ?? Family(kind: kind, help: help, bounds: bounds)
+            let series = Series(bounds: family.bounds)
+            family.series[key] = series
+            family.order.append(key)
+            state.families[name] = family
+            return series
         }
     }
 
