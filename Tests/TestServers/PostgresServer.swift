@@ -43,7 +43,7 @@ package final class PostgresServer: Sendable {
             guard chmod("\(folder.path)/password", 0o644) == 0 else { throw ServerError("chmod") }
             try ServerProcess.run(
                 [
-                    "\(own.binaries)/initdb", "-D", own.data, "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256",
+                    "\(own.binaries)/initdb", "-D", own.data, "-U", "postgres", "--auth=scram-sha-256",
                     "--pwfile=\(folder.path)/password", "--no-sync", "--locale=C.UTF-8", "-E", "UTF8",
                 ], as: "postgres", in: folder)
             return own
@@ -76,7 +76,7 @@ package final class PostgresServer: Sendable {
     /// As superuser (or as the role of `TEST_DATABASE_URL`), by psql: for what a test must do from outside.
     package func execute(_ sql: String, in database: String? = nil) async throws {
         let (own, outside) = (own, outside)
-        let target = outside ?? "host=\(own.map { "\($0.folder.path)/pg" } ?? "") port=\(port) user=postgres dbname=\(database ?? "postgres")"
+        let target = outside ?? url(of: database ?? "postgres", user: "postgres", password: "postgres")
         try await offThePool {
             let folder = try own?.folder ?? TemporaryFolder("psql")
             try ServerProcess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql, target], in: folder)
@@ -95,7 +95,7 @@ package final class PostgresServer: Sendable {
             while true {
                 let process = try ServerProcess(
                     [
-                        "\(own.binaries)/postgres", "-D", own.data, "-p", "\(port)", "-k", "\(own.folder.path)/pg",
+                        "\(own.binaries)/postgres", "-D", own.data, "-p", "\(port)", "-c", "unix_socket_directories=",
                         "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300", "-c", "fsync=off",
                         "-c", "full_page_writes=off", "-c", "shared_buffers=64MB",
                     ], as: "postgres", log: log, endSignal: SIGQUIT)
