@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# make test: packages, validators, Swift tests, then the tests that run the six services as processes. Every part runs, whatever
+# the one before said; the last line counts.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+mkdir -p .run
+passed=0 failed=0 began=$SECONDS
+
+part() { printf '== %s (at %d:%02d)\n' "$1" $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)); }
+count() { passed=$((passed + $1)); failed=$((failed + $2)); }
+
+part "setup"
+deploy/scripts/setup.sh test || exit 1
+venv=$(deploy/scripts/venv.sh) || exit 1
+if model=$(deploy/scripts/fetch-model.sh); then export EMBEDDING_MODEL_DIR=${EMBEDDING_MODEL_DIR:-$model}; fi
+
+part "lint"
+deploy/scripts/lint.sh | tee .run/lint.log
+read -r ok bad < <(sed -n 's/^lint: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' .run/lint.log)
+count "${ok:-0}" "${bad:-1}"
+
+part "build"
+if swift build --build-tests --explicit-target-dependency-import-check error > .run/test-build.log 2>&1; then
+    part "swift test"
+    swift test --skip-build --explicit-target-dependency-import-check error > .run/swift-test.log 2>&1
+    code=$?
+    grep -E '^✘|recorded an issue|Fatal error|error:' .run/swift-test.log | head -n 60
+    line=$(grep -E '^. Test run with [0-9]+ test' .run/swift-test.log | tail -n 1)
+    total=$(sed -n 's/^. Test run with \([0-9]*\) tests*.*/\1/p' <<< "$line")
+    bad=$(grep -cE '^✘ Test .* failed after' .run/swift-test.log)
+    if [ -z "$total" ]; then
+        tail -n 20 .run/swift-test.log
+        echo "swift test ended without a result (exit code $code)"
+        count 0 1
+    else
+        [ "$code" = 0 ] || [ "$bad" -gt 0 ] || bad=1
+        echo "swift test: $line"
+        count $((total - bad)) "$bad"
+    fi
+
+    part "end to end"
+    SUITE_CONFIGURATION=debug "$venv/bin/python" -m pytest -q -m "not longfault" --durations=10 Tests/EndToEnd 2>&1 | tee .run/pytest.log
+    line=$(grep -E '[0-9]+ (passed|failed|error)' .run/pytest.log | tail -n 1)
+    ok=$(grep -oE '[0-9]+ passed' <<< "$line" | grep -oE '[0-9]+')
+    bad=$(grep -oE '[0-9]+ (failed|error)' <<< "$line" | grep -oE '[0-9]+' | awk "{ sum += \$1 } END { print sum + 0 }")
+    [ -n "$line" ] || bad=1
+    count "${ok:-0}" "${bad:-0}"
+else
+    grep -E 'error|warning:' .run/test-build.log | sort -u | head -n 40
+    echo "the build failed (.run/test-build.log)"
+    count 0 1
+fi
+
+part "end"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
