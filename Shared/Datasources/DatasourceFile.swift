@@ -32,7 +32,7 @@ extension DatasourceStore {
         datasourceID: String, name: String, limit: Int, _ parts: Parts
     ) async throws -> DatasourceFile where Parts.Element == [UInt8] {
         let id = UUID().uuidString.lowercased()
-        var digest = IncrementalDigest()
+        var digest = IncrementalSHA256()
         var pending: [UInt8] = []
         var (number, size) = (0, 0)
         do {
