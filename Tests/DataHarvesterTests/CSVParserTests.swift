@@ -112,7 +112,7 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     @Test func readsGzipInMembersAndRefusesHalfAFile() async throws {
         let half = Self.text.utf8.count / 2
         let packed = gzip(Array(Self.text.utf8.prefix(half))) + gzip(Array(Self.text.utf8.dropFirst(half)))
-        for part in [1, 10, 1 << 20] { #expect(try await all(connector(packed, part: part)).rows == expected) }
+        for part in [2, 10, 1 << 20] { #expect(try await all(connector(packed, part: part)).rows == expected) }
         await #expect(throws: SourceError.self) { try await all(connector(Array(packed.dropLast(10)))) }
         await #expect(throws: SourceError.self) {
             try await all(connector(packed.enumerated().map { $0.offset == 20 ? $0.element ^ 0xFF : $0.element }))

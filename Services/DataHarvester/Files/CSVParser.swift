@@ -121,7 +121,7 @@ struct CSVParser: Sendable {
         self.fields = []
         defer { self.fields = fields }
         let (start, delimiter, isComplete) = (position, delimiter, isComplete)
-        return buffer.withUnsafeBufferPointer { bytes in
+        return buffer.withUnsafeBufferPointer { bytes -> Scan in
             let base = bytes.baseAddress!
             let count = bytes.count
             var lines = 1
@@ -137,7 +137,7 @@ struct CSVParser: Sendable {
                         guard index < count, let found = memchr(base + index, Int32(Self.quote), count - index) else {
                             return .incomplete(openQuote: open)
                         }
-                        index = found.assumingMemoryBound(to: UInt8.self) - UnsafePointer(base)
+                        index = UnsafeRawPointer(found) - UnsafeRawPointer(base)
                         if index + 1 == count, !isComplete { return .incomplete(openQuote: open) }
                         guard index + 1 < count, base[index + 1] == Self.quote else { break }
                         field.hasEscapes = true
