@@ -58,3 +58,7 @@ package struct JSONObject: Sendable, Equatable {
         left.count == right.count && left.members.allSatisfy { right[$0.name] == $0.value }
     }
 }
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+    package init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(elements.map { (name: $0.0, value: $0.1) }) }
+}
