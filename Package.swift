@@ -34,7 +34,7 @@ let adapters: [Module] = [
 ]
 
 let domain: [Module] = [
-    .library("WorkQueue", uses: ["Redis", "Resilience", "ServiceRuntime", "WireProtocol"]),
+    .library("WorkQueue", uses: ["FastJSON", "Redis", "Resilience", "ServiceRuntime", "WireProtocol"]),
     .library("SyncJobs", uses: ["Crypto", "Postgres", "ServiceRuntime", "WireProtocol"], resources: ["Migrations"]),
     .library(
         "Datasources", uses: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "WireProtocol"],

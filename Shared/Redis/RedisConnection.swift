@@ -1,4 +1,6 @@
+import Dispatch
 import ServiceRuntime
+import Synchronization
 
 /// A connection for ordinary commands, shared by any number of callers: what they queue while a pipeline is under way goes
 /// out together as the next one.
@@ -33,8 +35,28 @@ package final class RedisConnection: Sendable {
         let timeout = timeout ?? self.timeout
         return try await withCheckedContinuation { continuation in
             worker.submit(
-                .init(commands: commands, deadline: .now + timeout, timeout: timeout, continuation: continuation))
+                .init(commands: commands, deadline: .now + timeout, timeout: timeout) { continuation.resume(returning: $0) })
         }.get()
+    }
+
+    /// Blocks the calling thread: only for a thread of its own, for which Swift's pool may be late (a lease).
+    package func sendAndWait(_ command: [RedisArgument]) throws(RedisError) -> RedisValue {
+        let answer = Answer()
+        worker.submit(.init(commands: [command], deadline: .now + timeout, timeout: timeout) { answer.give($0) })
+        return try answer.wait()[0].get()
+    }
+
+    private final class Answer: Sendable {
+        private let result = Mutex<Result<[RedisValue], RedisError>>(.failure(.closed))
+        private let given = DispatchSemaphore(value: 0)
+        func give(_ value: Result<[RedisValue], RedisError>) {
+            result.withLock { $0 = value }
+            given.signal()
+        }
+        func wait() throws(RedisError) -> [RedisValue] {
+            given.wait()
+            return try result.withLock { $0 }.get()
+        }
     }
 
     /// Fails what waits and what is in flight with `closed`.
@@ -55,8 +77,9 @@ package final class RedisBlockingConnection: Sendable {
     package func send(_ command: [RedisArgument], timeout: Duration) async throws(RedisError) -> RedisValue {
         let replies = try await withCheckedContinuation { continuation in
             worker.submit(
-                .init(
-                    commands: [command], deadline: .now + timeout, timeout: timeout + .seconds(2), continuation: continuation))
+                .init(commands: [command], deadline: .now + timeout, timeout: timeout + .seconds(2)) {
+                    continuation.resume(returning: $0)
+                })
         }.get()
         return try replies[0].get()
     }

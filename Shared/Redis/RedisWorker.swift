@@ -11,7 +11,7 @@ final class RedisWorker: Sendable {
         var deadline: ContinuousClock.Instant
         /// How long the reply may take to begin or go on.
         var timeout: Duration
-        var continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
+        var complete: @Sendable (Result<[RedisValue], RedisError>) -> Void
     }
     private struct State {
         var pending: [Request] = []
@@ -41,7 +41,7 @@ final class RedisWorker: Sendable {
             state.pending.append(request)
             return nil
         }
-        if let refusal { request.continuation.resume(returning: .failure(refusal)) } else { wake.signal() }
+        if let refusal { request.complete(.failure(refusal)) } else { wake.signal() }
     }
 
     func close() {
@@ -110,7 +110,7 @@ final class RedisWorker: Sendable {
                 replies.reserveCapacity(request.commands.count)
                 for _ in request.commands { replies.append(try session?.read() ?? .null) }
                 answered += 1
-                request.continuation.resume(returning: .success(replies))
+                request.complete(.success(replies))
             }
             return nil
         } catch {
@@ -121,7 +121,7 @@ final class RedisWorker: Sendable {
     }
 
     private func fail(_ requests: [Request], _ error: RedisError) {
-        for request in requests { request.continuation.resume(returning: .failure(error)) }
+        for request in requests { request.complete(.failure(error)) }
     }
 
     /// The time without a connection: when to try again, and who still waits for it.

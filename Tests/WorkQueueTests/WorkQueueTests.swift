@@ -1,0 +1,100 @@
+import Redis
+import ServiceRuntime
+import Testing
+import TestServers
+import WireProtocol
+
+@testable import WorkQueue
+
+struct WorkQueueTests {
+    @Test func aMessageIsReadBackAsItWasWritten() throws {
+        #expect(WorkMessage(bytes: WorkMessage.example.bytes) == .example)
+        var plain = WorkMessage.example
+        plain.traceparent = nil
+        #expect(WorkMessage(bytes: plain.bytes) == plain)
+        #expect(WorkMessage(bytes: Array("{\"v\":2}".utf8)) == nil)
+        #expect(WorkMessage(bytes: Array("nonsense".utf8)) == nil)
+    }
+
+    @Test func manyReapersReportEachLostDeliveryOnce() async throws {
+        let fixture = try await QueueFixture()
+        try await fixture.push(1...30)
+        for _ in 0..<3 {
+            let consumer = try await fixture.consumer(of: .embed)
+            _ = try await consumer.claim(upTo: 10, wait: .zero)
+            try await fixture.kill(consumer)
+        }
+        let living = try await fixture.consumer(of: .embed)
+        let lost = try await withThrowingTaskGroup(of: [LostDelivery].self) { group in
+            for _ in 0..<8 { group.addTask { try await fixture.queue.reap() } }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(lost.map(\.message.batchID).sorted() == Array(1...30))
+        #expect(lost.allSatisfy { $0.queue == .embed && $0.message.attempt == 1 })
+        let again = try await living.claim(upTo: 99, wait: .zero)
+        #expect(again.count == 30)
+        #expect(again.allSatisfy { $0.message.attempt == 2 && $0.body != nil })
+        #expect(try await fixture.queue.reap().isEmpty)
+    }
+
+    @Test func knowsWhatIsQueuedAndWhatIsHeld() async throws {
+        let fixture = try await QueueFixture()
+        try await fixture.push(1...3)
+        try await fixture.push(7...8, to: .index)
+        try await fixture.queue.push([(fixture.message(0, kind: .harvest, job: "other"), nil)], to: .harvest)
+        let consumer = try await fixture.consumer(of: .embed)
+        _ = try await consumer.claim(upTo: 2, wait: .zero)
+        #expect(try await fixture.queue.queuedBatchIDs() == [1, 2, 3, 7, 8])
+        #expect(try await fixture.queue.queuedJobIDs(in: .harvest) == ["other"])
+        #expect(try await fixture.queue.queuedJobIDs(in: .embed) == ["job"])
+    }
+
+    @Test func producersWaitForRoomByNumberAndByBytes() async throws {
+        let fixture = try await QueueFixture(limits: QueueLimits(messages: 10, bytes: 1000))
+        #expect(try await fixture.queue.hasRoom(in: .embed, for: 50))
+        try await fixture.push(1...8)
+        #expect(try await fixture.queue.hasRoom(in: .embed, for: 2))
+        #expect(try await !fixture.queue.hasRoom(in: .embed, for: 3))
+        let consumer = try await fixture.consumer(of: .embed)
+        let shutdown = Shutdown()
+        async let room: Void = fixture.queue.waitForRoom(in: .embed, for: 3, until: shutdown)
+        try await consumer.acknowledge(consumer.claim(upTo: 8, wait: .zero))
+        try await room
+        try await fixture.push(1...3, bytes: 300)
+        #expect(try await !fixture.queue.hasRoom(in: .embed, for: 1))
+        shutdown.request()
+        await #expect(throws: CancellationError.self) {
+            try await fixture.queue.waitForRoom(in: .embed, for: 1, until: shutdown)
+        }
+    }
+
+    @Test func deadLettersAreListedAndReplayed() async throws {
+        let fixture = try await QueueFixture(limits: QueueLimits(deadLetters: 3))
+        try await fixture.push(1...1)
+        _ = try await fixture.redis.send("LPUSH", "queue:embed", "{not ours")
+        let consumer = try await fixture.consumer(of: .embed)
+        let claimed = try await consumer.claim(upTo: 9, wait: .zero)
+        #expect(claimed.map(\.message.batchID) == [1])
+        let id = try await consumer.deadLetter(claimed[0], reason: "poison")
+        #expect(try await consumer.deadLetter(claimed[0], reason: "poison") == 0)
+        let (letters, total) = try await fixture.queue.deadLetters()
+        #expect(total == 2)
+        #expect(letters.map(\.reason) == ["poison", "not a message of a version this service knows"])
+        #expect(letters.map(\.message?.batchID) == [1, nil])
+        #expect(try await fixture.queue.replay(id: id))
+        #expect(try await !fixture.queue.replay(id: id))
+        #expect(try await consumer.claim(upTo: 9, wait: .zero).map(\.body) == [[1, 1, 1]])
+        for batch in 1...5 { try await fixture.queue.deadLetter(fixture.message(Int64(batch)), from: .index, reason: "x") }
+        #expect(try await fixture.queue.deadLetters(limit: 2).items.map(\.message?.batchID) == [5, 4])
+        #expect(try await fixture.queue.deadLetters().total == 3)
+        try await fixture.queue.clearDeadLetters()
+        #expect(try await fixture.queue.deadLetters().total == 0)
+    }
+
+    @Test func keepsEpochHints() async throws {
+        let fixture = try await QueueFixture()
+        #expect(await fixture.queue.epochHint(job: "a") == nil)
+        try await fixture.queue.setEpoch(job: "a", epoch: 3)
+        #expect(await fixture.queue.epochHint(job: "a") == 3)
+    }
+}
