@@ -73,3 +73,12 @@ package enum SecureRandom {
         }
     }
 }
+
+/// SHA-256 of bytes that come in parts.
+package struct IncrementalSHA256: ~Copyable {
+    private var hasher = Hasher(EVP_sha256())
+    package init() {}
+    package mutating func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { hasher.update($0) } }
+    /// Once.
+    package mutating func finish() -> [UInt8] { hasher.finish(count: 32) }
+}
