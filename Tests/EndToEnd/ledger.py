@@ -1,0 +1,74 @@
+"""The ledger: what must hold after a sync, whatever happened while it ran."""
+import time
+
+from embedding_stub import vector
+from suite import request
+
+
+def points(suite, collection):
+    """Every point of a collection, by the key of its record: (payload, vector, how many points have that key)."""
+    found, offset = {}, None
+    while True:
+        body = {"limit": 500, "with_payload": True, "with_vector": True}
+        if offset is not None:
+            body["offset"] = offset
+        answer = store(suite, "POST", f"/collections/{collection}/points/scroll", body)
+        for point in answer["points"]:
+            key = point["payload"]["_key"]
+            vectors = point["vector"]
+            numbers = vectors["text"] if isinstance(vectors, dict) else vectors
+            found[key] = (point["payload"], numbers, found.get(key, (None, None, 0))[2] + 1)
+        offset = answer.get("next_page_offset")
+        if offset is None:
+            return found
+
+
+def count(suite, collection):
+    return store(suite, "POST", f"/collections/{collection}/points/count", {"exact": True})["count"]
+
+
+def store(suite, method, path, body=None):
+    """The indexer's Qdrant surface, as a Qdrant client would ask it."""
+    answer = request(method, suite["indexer"].url + path, body, headers={"api-key": suite.internal_token})
+    assert answer.status == 200, f"{method} {path}: {answer}"
+    return answer.json["result"]
+
+
+def check(suite, stub, collection, expected, job, unchanged=0, deleted=0, failed=0):
+    """`expected`: {key: (text, payload fields)} of every row of the source."""
+    # One terminal state, and counters that reconcile.
+    assert job["status"] == "completed", job
+    assert job["failedRecords"] == failed, job
+    assert job["deletedRecords"] == deleted, job
+    assert job["processedRecords"] == job["successfulRecords"] + job["skippedRecords"] + job["failedRecords"], job
+    assert job["totalRecords"] == job["processedRecords"] == len(expected) + failed, job
+    assert job["skippedRecords"] >= unchanged, job
+
+    # Every row exactly one point with the right vector and payload, and no other point.
+    found = points(suite, collection)
+    assert found.keys() == expected.keys(), (
+        f"missing {sorted(expected.keys() - found.keys())[:5]}, too many {sorted(found.keys() - expected.keys())[:5]}")
+    for key, (text, fields) in expected.items():
+        payload, numbers, times = found[key]
+        assert times == 1, f"{key} has {times} points"
+        for name, value in fields.items():
+            assert payload[name] == value, f"{key}.{name}: {payload[name]!r} is not {value!r}"
+        right = vector(text, stub.dimensions)
+        distance = max(abs(a - b) for a, b in zip(numbers, right))
+        assert len(numbers) == len(right) and distance < 1e-3, f"{key}: not the vector of its text (off by {distance})"
+
+    assert_quiet(suite)
+    again = suite.job(job["id"])
+    assert again["status"] == "completed" and again["processedRecords"] == job["processedRecords"], "an ended job changed"
+
+
+def assert_quiet(suite, limit=15):
+    """Lists and leases empty, no body left behind. What is being acknowledged gets a moment."""
+    deadline = time.monotonic() + limit
+    while True:
+        lists = {name: length for name, length in suite.redis.lists().items() if length}
+        bodies = suite.redis.keys("body:*")
+        if not lists and not bodies:
+            return
+        assert time.monotonic() < deadline, f"not empty: lists {lists}, {len(bodies)} bodies like {bodies[:3]}"
+        time.sleep(0.1)

@@ -1,0 +1,301 @@
+"""The fault suite: processes are killed, held and ended while a sync runs, stores vanish; after each case the ledger must hold.
+
+Every case changes the text of every row, syncs, does its harm meanwhile and waits for the end. The random part prints its seed;
+SUITE_SEED repeats it. `fault` is the short form in `make test`; `longfault` adds the rest in `make fault`.
+"""
+import os
+import random
+import shutil
+import time
+
+import ledger
+import pytest
+from conftest import Shop
+from suite import SERVICES
+
+ROWS = 2400
+BATCH = 40
+SEED = int(os.environ.get("SUITE_SEED") or random.SystemRandom().randrange(1 << 32))
+HOLD = 6.0      # Units: seconds; longer than the lease of the suite under test, so that the held one has been given up
+
+FAILPOINTS = """
+harvester.after-claim harvester.after-read harvester.before-commit harvester.after-commit harvester.after-push
+processor.after-accept processor.before-result
+embedder.after-claim embedder.after-provider embedder.after-cache embedder.after-push
+indexer.after-claim indexer.in-transaction indexer.after-store indexer.after-commit indexer.before-ack
+orchestrator.after-create orchestrator.after-push orchestrator.after-reap
+""".split()
+# What `make test` runs of them: one at each kind of border.
+SHORT = {
+    ("harvester.after-commit", "abort"), ("embedder.after-provider", "abort"), ("indexer.after-store", "abort"),
+    ("indexer.after-commit", "abort"), ("orchestrator.after-create", "abort"), ("indexer.in-transaction", "pause"),
+    ("harvester.before-commit", "pause"), ("processor.before-result", "abort"),
+}
+
+
+def marked(values, is_short):
+    return [pytest.param(*value, marks=pytest.mark.fault if is_short(value) else pytest.mark.longfault) for value in values]
+
+
+def service_of(failpoint):
+    name = failpoint.split(".")[0]
+    return {"harvester": "data-harvester", "processor": "data-processor"}.get(name, name)
+
+
+class Case:
+    """One table, one collection, used by all cases in turn: each is also a sync over what the one before left."""
+
+    def __init__(self, suite, stub):
+        self.suite, self.stub, self.round = suite, stub, 0
+        self.shop = Shop(suite, "faults")
+        self.shop.run("CREATE TABLE things (id integer PRIMARY KEY, name text, description text, price integer)")
+        self.shop.run(f"INSERT INTO things SELECT n, 'Thing ' || n, '', n FROM generate_series(1, {ROWS}) n")
+        self.source = suite.expect("POST", "/api/datasources", {
+            "name": "things", "type": "postgresql", "connectionConfig": self.shop.config(table="things"),
+            "fieldMapping": {"id": "id", "name": "name", "description": "description", "price": "price"},
+            "embeddingFields": ["name", "description"], "embedding": {"template": "{{name}}\n{{description}}"},
+            "processing": [{"operation": "trim", "fields": ["name"]}], "qdrantCollection": "things"})
+
+    def expected(self):
+        rows = self.shop.run("SELECT id, name, description, price FROM things")
+        return {str(id_): (f"{name}\n{description}", {"description": description, "price": price})
+                for id_, name, description, price in rows}
+
+    def new_texts(self):
+        self.round += 1
+        self.shop.run(f"UPDATE things SET description = 'round {self.round} of number ' || id")
+        self.stub.reset()
+
+    def start(self):
+        """Starts a full sync; the orchestrator may die of it, then its job is found afterwards."""
+        answer = self.suite.call("POST", f"/api/sync/full/{self.source['id']}", {"batchSize": BATCH}, timeout=10)
+        return answer.json["id"] if answer.status in (200, 201, 202) else None
+
+    def newest(self):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            answer = self.suite.call("GET", f"/api/sync/jobs?datasourceId={self.source['id']}&limit=1")
+            if answer.status == 200 and answer.json["items"]:
+                return answer.json["items"][0]["id"]
+            time.sleep(0.1)
+        raise AssertionError("no job can be found")
+
+    def wait_until(self, what, condition, limit=40):
+        deadline = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {limit} s for: {what}"
+            time.sleep(0.01)
+
+    def wait_for_progress(self, job_id, records):
+        """Units: records of this job that are done."""
+        def reached():
+            answer = self.suite.call("GET", f"/api/sync/jobs/{job_id}", timeout=5)
+            return answer.status == 200 and answer.json["processedRecords"] >= records
+        self.wait_until(f"{records} records done", reached)
+
+    def finish(self, job_id, embedder_cuts=0, lost_cache=0, limit=90):
+        began = time.monotonic()
+        job = self.suite.wait_for_job(job_id, limit=limit)
+        ledger.check(self.suite, self.stub, "things", self.expected(), job)
+        extra = self.stub.total - ROWS
+        allowed = embedder_cuts * self.stub.largest * 8 + lost_cache
+        assert extra <= allowed, f"{extra} texts were paid twice, at most {allowed} were in flight"
+        print(f"recovered in {time.monotonic() - began:.1f} s, {extra} texts paid twice")
+
+
+@pytest.fixture(scope="module")
+def case(stub_suite, stub):
+    print(f"SUITE_SEED={SEED}")
+    stub.delay = 0.05
+    yield Case(stub_suite, stub)
+    stub.delay = 0.0
+
+
+@pytest.fixture(autouse=True)
+def everything_runs_again(stub_suite):
+    yield
+    for process in (stub_suite.postgres, stub_suite.redis, *stub_suite.services.values()):
+        if not process.is_running:
+            process.start()
+        process.resume()
+
+
+def draw(name):
+    return random.Random(f"{SEED}/{name}")
+
+
+# Named failpoints
+
+@pytest.mark.parametrize("failpoint, action", marked(
+    [(name, action) for name in FAILPOINTS for action in ("abort", "pause")], lambda value: value in SHORT))
+def test_cut_or_held_at(case, failpoint, action):
+    name = service_of(failpoint)
+    service = case.suite[name]
+    turn = 1 if failpoint.startswith("orchestrator") else draw(failpoint + action).choice((1, 2))
+    assert service.stop() == 0
+    service.start(FAILPOINT=f"{failpoint}:{turn}:{action}")
+    case.new_texts()
+    job_id = case.start()
+    if action == "abort":
+        case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
+        assert service.popen.returncode == -9
+        service.start()
+    else:
+        case.wait_until(f"{failpoint} reached", lambda: service.state == "T")
+        time.sleep(HOLD)
+        service.resume()
+    # A held embedder is a zombie: what it had asked for is paid, and another may have been paid for the same.
+    case.finish(job_id or case.newest(), embedder_cuts=1 if name == "embedder" else 0)
+
+
+# Random moments
+
+@pytest.mark.parametrize("name, how", marked(
+    [(name, how) for name in SERVICES for how in ("kill", "hold", "term")],
+    lambda value: value in {("embedder", "kill"), ("indexer", "term"), ("data-harvester", "hold"), ("embedder", "term"),
+                            ("orchestrator", "kill"), ("ai-status", "kill"), ("data-processor", "term"), ("data-harvester", "term"),
+                            ("orchestrator", "term"), ("ai-status", "term")}))
+def test_at_a_random_moment(case, name, how):
+    service = case.suite[name]
+    case.new_texts()
+    job_id = case.start()
+    time.sleep(draw(name + how).uniform(0.0, 1.5))
+    if how == "kill":
+        service.kill()
+        service.start()
+    elif how == "hold":
+        service.pause()
+        time.sleep(HOLD)
+        service.resume()
+    else:
+        began = time.monotonic()
+        assert service.stop(limit=12) == 0, f"SIGTERM\n{service.log_tail()}"
+        print(f"{name} ended {time.monotonic() - began:.1f} s after SIGTERM")
+        service.start()
+    case.finish(job_id, embedder_cuts=1 if name == "embedder" and how != "term" else 0)
+
+
+@pytest.mark.longfault
+@pytest.mark.parametrize("turn", range(8))
+def test_several_faults_in_one_job(case, turn):
+    chance = draw(f"several{turn}")
+    case.new_texts()
+    job_id = case.start()
+    cuts = lost = 0
+    for _ in range(5):
+        time.sleep(chance.uniform(0.05, 1.0))
+        kind = chance.choice(("kill", "kill", "hold", "redis", "flush", "postgres"))
+        service = case.suite[chance.choice(list(SERVICES))]
+        print(kind, service.name)
+        cuts += service.name == "embedder" and kind in ("kill", "hold")
+        if kind == "kill":
+            service.kill()
+            service.start(wait=False)
+        elif kind == "hold":
+            service.pause()
+            time.sleep(chance.uniform(0.2, HOLD))
+            service.resume()
+        elif kind == "redis":
+            case.suite.redis.kill()
+            case.suite.redis.start()
+        elif kind == "flush":
+            lost += ROWS
+            case.suite.redis.flush()
+        else:
+            case.suite.postgres.restart()
+    case.finish(job_id, embedder_cuts=cuts, lost_cache=lost, limit=180)
+
+
+# Stores
+
+@pytest.mark.fault
+def test_redis_killed_and_restarted(case):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 200)
+    case.suite.redis.kill()
+    time.sleep(0.5)
+    case.suite.redis.start()
+    case.finish(job_id, embedder_cuts=1)
+
+
+@pytest.mark.fault
+def test_redis_emptied(case):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 400)
+    done = case.suite.job(job_id)["processedRecords"]
+    case.suite.redis.flush()
+    case.finish(job_id, embedder_cuts=1, lost_cache=ROWS - done)
+
+
+@pytest.mark.longfault
+def test_redis_hangs(case):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 200)
+    case.suite.redis.pause()
+    time.sleep(HOLD)
+    case.suite.redis.resume()
+    case.finish(job_id, embedder_cuts=1)
+
+
+@pytest.mark.parametrize("how", [pytest.param("restart", marks=pytest.mark.fault), pytest.param("kill", marks=pytest.mark.longfault)])
+def test_postgres_restarted(case, how):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 200)
+    if how == "kill":
+        case.suite.postgres.kill()
+        time.sleep(2)
+        case.suite.postgres.start()
+    else:
+        case.suite.postgres.restart()
+    case.finish(job_id)
+
+
+@pytest.mark.fault
+def test_the_folder_of_the_store_is_deleted(case):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 400)
+    indexer = case.suite["indexer"]
+    indexer.kill()
+    shutil.rmtree(case.suite.store)
+    os.makedirs(case.suite.store)
+    indexer.start()
+    job = case.suite.wait_for_job(job_id, limit=90)
+    assert job["status"] in ("completed", "failed"), job
+    # What was lost is known to be lost: the next sync brings all of it, out of the cache.
+    case.finish(case.start(), embedder_cuts=1)
+
+
+# A job that has ended has stopped
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+def test_a_job_that_ended_while_running_has_no_more_effect(case, how):
+    case.new_texts()
+    job_id = case.start()
+    case.wait_for_progress(job_id, 200)
+    if how == "cancelled":
+        case.suite.expect("POST", f"/api/sync/jobs/{job_id}/cancel", {"reason": "a test"})
+    else:
+        case.suite.postgres.psql(
+            f"UPDATE sync_jobs SET status = 'failed', epoch = epoch + 1, error_message = 'marked by a test', completed_at = now() "
+            f"WHERE id = '{job_id}'", database="suite", user="suite")
+    at_once = effects(case)
+    assert case.suite.job(job_id)["status"] == how
+    time.sleep(3)
+    assert effects(case) == at_once, "an ended job still wrote"
+    paid = case.stub.total
+    time.sleep(1)
+    assert case.stub.total == paid, "an ended job still pays"
+    assert case.suite.job(job_id)["status"] == how
+    case.suite.expect("POST", f"/api/sync/jobs/{job_id}/resume")
+    case.finish(job_id, embedder_cuts=1)
+
+
+def effects(case):
+    tag = f"round {case.round} of"
+    return sum(1 for payload, _, _ in ledger.points(case.suite, "things").values() if payload["description"].startswith(tag))
