@@ -67,6 +67,7 @@ let tests: [Module] = [
     .tests(of: "WorkQueue", with: ["Redis", "ServiceRuntime", "TestServers", "WireProtocol"]),
     .tests(of: "SyncJobs", with: ["Crypto", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
     .tests(of: "Datasources", with: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
+    .bench("Bench", uses: ["Redis", "ServiceRuntime", "WireProtocol", "WorkQueue"]),
     .tests(of: "ServiceClients", with: ["HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
 ] + services.map { .tests(of: $0.name, with: $0.uses + ["TestServers"]) }
 
@@ -92,6 +93,10 @@ struct Module {
     }
     static func service(_ name: String, uses: [String], resources: [String] = []) -> Module {
         Module(name: name, kind: .service, uses: everyService + uses, folder: "Services", resources: resources)
+    }
+    /// A program of `make bench`.
+    static func bench(_ name: String, uses: [String]) -> Module {
+        Module(name: name, kind: .service, uses: uses, folder: "Tests")
     }
     static func tests(of name: String, with others: [String] = []) -> Module {
         Module(name: name + "Tests", kind: .tests, uses: [name] + others, folder: "Tests")
@@ -144,6 +149,7 @@ if let only = Context.environment["TEST_MODULE"] {
 let executables = [
     "Orchestrator": "orchestrator", "DataHarvester": "data-harvester", "DataProcessor": "data-processor",
     "Embedder": "embedder", "Indexer": "indexer", "AIStatus": "ai-status",
+    "Bench": "queue-bench",
 ]
 
 let package = Package(
