@@ -43,7 +43,9 @@ enum QueueBench {
                     }
                 }
             }
-            return try await group.reduce(0, +)
+            var sum = 0
+            while let count = try await group.next() { sum += count }
+            return sum
         }
         let elapsed = ContinuousClock.now - began - .milliseconds(200)   // the last, empty claim
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
