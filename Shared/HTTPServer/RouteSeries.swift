@@ -19,7 +19,7 @@ final class RouteSeries: Sendable {
     }
 
     func count(status: Int, seconds: Double) {
-        counter(of: status / 100).add(1)
+        counter(of: min(max(status / 100, 1), 5)).add(1)
         duration.observe(seconds)
     }
 
