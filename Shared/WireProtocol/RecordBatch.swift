@@ -31,6 +31,8 @@ package struct RecordBatch: Sendable, Equatable {
         /// Position of the source read that these records come from, in the suite's one sequence of reads.
         package var readSequence: Int64
         package var traceparent: String?
+        /// Set by the embedder; the indexer's transaction adds it to the job's statistics.
+        package var usage: EmbeddingUsage?
 
         package init(
             jobID: String, epoch: Int, batchID: Int64, operation: Operation, datasourceID: String, collection: String,
@@ -54,8 +56,26 @@ package struct RecordBatch: Sendable, Equatable {
             readSequence: 7, traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         enum CodingKeys: String, CodingKey {
             case jobID = "job_id", epoch, batchID = "batch_id", operation = "op", datasourceID = "datasource_id"
-            case collection, space, readSequence = "read_seq", traceparent
+            case collection, space, readSequence = "read_seq", traceparent, usage
         }
+    }
+
+    /// What the vectors of a batch cost.
+    package struct EmbeddingUsage: WireType, Equatable {
+        package var requested: Int
+        package var cached: Int
+        package var billedTokens: Int64
+        /// In the currency of the provider's price.
+        package var cost: Double
+        package init(requested: Int = 0, cached: Int = 0, billedTokens: Int64 = 0, cost: Double = 0) {
+            self.requested = requested
+            self.cached = cached
+            self.billedTokens = billedTokens
+            self.cost = cost
+        }
+        package static let naming = WireNaming.snakeCase
+        package static let example = EmbeddingUsage(requested: 50, cached: 20, billedTokens: 1200, cost: 0.0002)
+        enum CodingKeys: String, CodingKey { case requested, cached, billedTokens = "billed_tokens", cost }
     }
 
     package struct Record: Sendable, Equatable {

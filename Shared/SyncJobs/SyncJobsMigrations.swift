@@ -1,0 +1,11 @@
+import Postgres
+
+/// The tables of this module. Orchestrator, harvester and indexer run it at start.
+package func syncJobsMigrator(pool: PostgresPool) -> Migrator {
+    Migrator(
+        pool: pool, module: "sync_jobs",
+        migrations: [
+            Migration(
+                1, "initial", up: PackageResources.m0001_initial_up_sql, down: PackageResources.m0001_initial_down_sql)
+        ])
+}
