@@ -92,4 +92,115 @@ const uint8_t *json_nodes(const json_parser *parser, size_t *length) {
     return parser->nodes.data();
 }
 
+namespace {
+
+/// What each character is worth in base64, standard or URL-safe; 255 for others.
+struct base64_values {
+    uint8_t of[256];
+    constexpr base64_values() : of() {
+        for (int i = 0; i < 256; i++) of[i] = 255;
+        for (int i = 0; i < 26; i++) of['A' + i] = uint8_t(i), of['a' + i] = uint8_t(26 + i);
+        for (int i = 0; i < 10; i++) of['0' + i] = uint8_t(52 + i);
+        of[int('+')] = of[int('-')] = 62;
+        of[int('/')] = of[int('_')] = 63;
+    }
+};
+constexpr base64_values base64;
+
+/// Bytes written, or -1 for anything but base64 (padding optional) of at most `capacity` bytes.
+int64_t decode_base64(std::string_view text, uint8_t *out, size_t capacity) {
+    while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+    size_t rest = text.size() % 4, whole = text.size() - rest;
+    if (rest == 1 || whole / 4 * 3 + (rest ? rest - 1 : 0) > capacity) return -1;
+    auto in = reinterpret_cast<const uint8_t *>(text.data());
+    uint8_t *start = out, seen = 0;
+    for (size_t i = 0; i < whole; i += 4, out += 3) {
+        uint8_t a = base64.of[in[i]], b = base64.of[in[i + 1]], c = base64.of[in[i + 2]], d = base64.of[in[i + 3]];
+        seen |= a | b | c | d;
+        uint32_t bits = uint32_t(a) << 18 | uint32_t(b) << 12 | uint32_t(c) << 6 | d;
+        out[0] = uint8_t(bits >> 16), out[1] = uint8_t(bits >> 8), out[2] = uint8_t(bits);
+    }
+    if (rest) {
+        uint8_t a = base64.of[in[whole]], b = base64.of[in[whole + 1]], c = rest == 3 ? base64.of[in[whole + 2]] : 0;
+        seen |= a | b | c;
+        *out++ = uint8_t(a << 2 | b >> 4);
+        if (rest == 3) *out++ = uint8_t(b << 4 | c >> 2);
+    }
+    return seen & 0x80 ? -1 : out - start;
+}
+
+enum vector_state : uint8_t { missing, complete, wrong_width, not_finite, unreadable, repeated };
+
+/// `width_found`: the dimensions this vector has.
+vector_state read_vector(dom::element element, float *out, size_t width, size_t &width_found) {
+    std::string_view text;
+    dom::array numbers;
+    if (!element.get(text)) {
+        size_t characters = text.size();
+        while (characters > 0 && text[characters - 1] == '=') characters--;
+        width_found = characters * 3 / 4 / 4;
+        if (characters * 3 / 4 != width * 4) return characters * 3 / 4 % 4 ? unreadable : wrong_width;
+        if (decode_base64(text, reinterpret_cast<uint8_t *>(out), width * 4) != int64_t(width * 4)) return unreadable;
+    } else if (!element.get(numbers)) {
+        width_found = numbers.size();
+        if (width_found != width) return wrong_width;
+        float *next = out;
+        for (dom::element number : numbers) {
+            double value;
+            if (number.get(value)) return number.is_null() ? not_finite : unreadable;
+            *next++ = float(value);
+        }
+    } else {
+        return unreadable;
+    }
+    bool finite = true;
+    for (size_t i = 0; i < width; i++) {
+        uint32_t bits;
+        memcpy(&bits, out + i, 4);
+        finite &= (bits & 0x7f800000u) != 0x7f800000u;
+    }
+    return finite ? complete : not_finite;
+}
+
+} // namespace
+
+int json_read_vectors(json_parser *parser, const uint8_t *bytes, size_t length, float *out, uint8_t *states, size_t rows,
+                      size_t width, size_t *found, size_t *found_width, int64_t *tokens) {
+    *found = *found_width = 0;
+    *tokens = -1;
+    memset(states, missing, rows);
+    try {
+        if (parser->parser.capacity() < length || parser->parser.max_depth() != parser->max_depth) {
+            if (auto error = parser->parser.allocate(length < 4096 ? 4096 : length, parser->max_depth)) return error;
+        }
+        dom::element document;
+        if (auto error = parser->parser.parse(bytes, length).get(document)) return error;
+        dom::array items;
+        if (document["data"].get(items) && document["embeddings"].get(items)) return -1;
+        int64_t position = 0;
+        for (dom::element item : items) {
+            int64_t index = position++;
+            dom::element vector = item;
+            dom::object object;
+            if (!item.get(object)) {
+                int64_t stated;
+                if (!object["index"].get(stated)) index = stated;
+                if (object["embedding"].get(vector) && object["values"].get(vector)) return -1;
+            }
+            ++*found;
+            if (index < 0 || uint64_t(index) >= rows) continue;
+            size_t dimensions = 0;
+            vector_state state = states[index] == missing
+                ? read_vector(vector, out + size_t(index) * width, width, dimensions) : repeated;
+            if (*found == 1) *found_width = dimensions;
+            states[index] = state;
+        }
+        for (const char *path : {"/usage/total_tokens", "/usage/prompt_tokens", "/prompt_eval_count"})
+            if (*tokens < 0 && document.at_pointer(path).get(*tokens)) *tokens = -1;
+        return SUCCESS;
+    } catch (const std::bad_alloc &) {
+        return MEMALLOC;
+    }
+}
+
 const char *json_error_message(int code) { return error_message(error_code(code)); }

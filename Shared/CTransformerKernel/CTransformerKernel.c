@@ -173,39 +173,3 @@ VERSIONS(void, residual_norm,
 VERSIONS(void, softmax, (float *x, size_t rows, size_t width), (x, rows, width))
 VERSIONS(void, pool, (const float *x, size_t rows, size_t width, int mean, float *out), (x, rows, width, mean, out))
 VERSIONS(int, normalize, (float *x, size_t width), (x, width))
-
-int64_t transformer_base64(const char *text, size_t length, uint8_t *out, size_t capacity) {
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Winitializer-overrides"
-    static const uint8_t values[256] = {
-        [0 ... 255] = 255,
-        ['A'] = 0, ['B'] = 1, ['C'] = 2, ['D'] = 3, ['E'] = 4, ['F'] = 5, ['G'] = 6, ['H'] = 7, ['I'] = 8, ['J'] = 9,
-        ['K'] = 10, ['L'] = 11, ['M'] = 12, ['N'] = 13, ['O'] = 14, ['P'] = 15, ['Q'] = 16, ['R'] = 17, ['S'] = 18,
-        ['T'] = 19, ['U'] = 20, ['V'] = 21, ['W'] = 22, ['X'] = 23, ['Y'] = 24, ['Z'] = 25,
-        ['a'] = 26, ['b'] = 27, ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31, ['g'] = 32, ['h'] = 33, ['i'] = 34,
-        ['j'] = 35, ['k'] = 36, ['l'] = 37, ['m'] = 38, ['n'] = 39, ['o'] = 40, ['p'] = 41, ['q'] = 42, ['r'] = 43,
-        ['s'] = 44, ['t'] = 45, ['u'] = 46, ['v'] = 47, ['w'] = 48, ['x'] = 49, ['y'] = 50, ['z'] = 51,
-        ['0'] = 52, ['1'] = 53, ['2'] = 54, ['3'] = 55, ['4'] = 56, ['5'] = 57, ['6'] = 58, ['7'] = 59, ['8'] = 60,
-        ['9'] = 61, ['+'] = 62, ['/'] = 63, ['-'] = 62, ['_'] = 63,
-    };
-#pragma clang diagnostic pop
-    while (length > 0 && text[length - 1] == '=') length--;
-    if (length % 4 == 1 || length / 4 * 3 + (length % 4 ? length % 4 - 1 : 0) > capacity) return -1;
-    const uint8_t *in = (const uint8_t *)text;
-    uint8_t *start = out;
-    size_t whole = length & ~(size_t)3;
-    uint8_t seen = 0;
-    for (size_t i = 0; i < whole; i += 4, out += 3) {
-        uint8_t a = values[in[i]], b = values[in[i + 1]], c = values[in[i + 2]], d = values[in[i + 3]];
-        seen |= a | b | c | d;
-        uint32_t bits = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | d;
-        out[0] = (uint8_t)(bits >> 16), out[1] = (uint8_t)(bits >> 8), out[2] = (uint8_t)bits;
-    }
-    if (length > whole) {
-        uint8_t a = values[in[whole]], b = values[in[whole + 1]], c = length - whole == 3 ? values[in[whole + 2]] : 0;
-        seen |= a | b | c;
-        *out++ = (uint8_t)(a << 2 | b >> 4);
-        if (length - whole == 3) *out++ = (uint8_t)(b << 4 | c >> 2);
-    }
-    return seen & 0x80 ? -1 : out - start;
-}

@@ -130,7 +130,7 @@ private struct NodeReader {
 }
 
 /// A parser is dear to make and cheap to use again; one that has read a big document is let go with its memory.
-private final class ParserPool: Sendable {
+final class ParserPool: Sendable {
     static let shared = ParserPool()
 
     // The handle is used by one caller at a time: the pool hands a parser out once.

@@ -20,6 +20,17 @@ void json_parser_free(json_parser *parser);
 int json_parse(json_parser *parser, const uint8_t *bytes, size_t length);
 const uint8_t *json_nodes(const json_parser *parser, size_t *length);
 
+/// Parses the answer of an embeddings API straight into `out` (`rows` x `width`, row-major). Takes OpenAI's form
+/// (`data: [{index, embedding}]`), Gemini's (`embeddings: [{values}]`) and Ollama's (`embeddings: [[...]]`); a vector is an
+/// array of numbers or base64 of little-endian float32.
+///
+/// `states[row]`: 0 missing, 1 read, 2 another number of dimensions, 3 not a finite number in it, 4 unreadable, 5 its index
+/// came twice. `found`: vectors in the answer, those with an index outside `rows` included. `found_width`: dimensions of the
+/// first one. `tokens`: what the answer says was used, or -1.
+/// 0, a simdjson error code, or -1 for JSON without such vectors.
+int json_read_vectors(json_parser *parser, const uint8_t *bytes, size_t length, float *out, uint8_t *states, size_t rows,
+                      size_t width, size_t *found, size_t *found_width, int64_t *tokens);
+
 const char *json_error_message(int code);
 #ifdef __cplusplus
 }

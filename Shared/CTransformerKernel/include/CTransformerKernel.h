@@ -31,7 +31,3 @@ void transformer_pool(const float *x, size_t rows, size_t width, int mean, float
 
 /// Divides by the length. Returns 0 and leaves `x` alone when it holds NaN or an infinity or has no length.
 int transformer_normalize(float *x, size_t width);
-
-/// Standard base64 (padding optional) to bytes. Returns the bytes written, or -1 for anything else than base64 or when
-/// `capacity` is too small.
-int64_t transformer_base64(const char *text, size_t length, uint8_t *out, size_t capacity);
