@@ -190,7 +190,10 @@ struct PostgresSession: ~Copyable {
         guard let sqlState = field(0x43 /* PG_DIAG_SQLSTATE */) else {
             return lost()
         }
-        return .server(sqlState: sqlState, message: field(0x4D /* PG_DIAG_MESSAGE_PRIMARY */) ?? "")
+        let message = field(0x4D /* PG_DIAG_MESSAGE_PRIMARY */) ?? ""
+        // Only errors of the statement itself have one; whoever wrote the statement wants to know where.
+        let place = field(0x50 /* PG_DIAG_STATEMENT_POSITION */).map { " (at character \($0))" } ?? ""
+        return .server(sqlState: sqlState, message: message + place)
     }
 
     // MARK: - COPY
