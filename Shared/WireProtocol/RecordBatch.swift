@@ -33,10 +33,12 @@ package struct RecordBatch: Sendable, Equatable {
         package var traceparent: String?
         /// Set by the embedder; the indexer's transaction adds it to the job's statistics.
         package var usage: EmbeddingUsage?
+        /// Why the whole batch failed on its way (an embeddings provider that stayed out): it ends the job, stores nothing.
+        package var failure: Failure?
 
         package init(
             jobID: String, epoch: Int, batchID: Int64, operation: Operation, datasourceID: String, collection: String,
-            space: EmbeddingSpace, readSequence: Int64, traceparent: String? = nil
+            space: EmbeddingSpace, readSequence: Int64, traceparent: String? = nil, failure: Failure? = nil
         ) {
             self.jobID = jobID
             self.epoch = epoch
@@ -47,6 +49,7 @@ package struct RecordBatch: Sendable, Equatable {
             self.space = space
             self.readSequence = readSequence
             self.traceparent = traceparent
+            self.failure = failure
         }
 
         package static let naming = WireNaming.snakeCase
@@ -56,7 +59,7 @@ package struct RecordBatch: Sendable, Equatable {
             readSequence: 7, traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         enum CodingKeys: String, CodingKey {
             case jobID = "job_id", epoch, batchID = "batch_id", operation = "op", datasourceID = "datasource_id"
-            case collection, space, readSequence = "read_seq", traceparent, usage
+            case collection, space, readSequence = "read_seq", traceparent, usage, failure
         }
     }
 
@@ -109,7 +112,7 @@ package struct RecordBatch: Sendable, Equatable {
     }
 
     /// A record's own error, as it will stand in `sync_errors`. Never holds a value of the record.
-    package struct Failure: Sendable, Equatable {
+    package struct Failure: Codable, Sendable, Equatable {
         /// A stable word: `embedding_rejected`, `invalid_key`, `row_malformed`, ...
         package var type: String
         package var message: String
