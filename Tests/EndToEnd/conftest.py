@@ -76,6 +76,7 @@ def stub_suite(request, stub):
     started, remove = make_suite(env={
         "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "stub", "EMBEDDING_DIMENSIONS": str(stub.dimensions),
         "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "sk-of-the-stub",
+        "QUEUE_LEASE_SECONDS": "2",      # a dead consumer is noticed sooner; tests that hold one hold it longer than this
     })
     yield started
     remove(keep_logs=request.session.testsfailed > 0)

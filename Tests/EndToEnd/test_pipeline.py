@@ -272,15 +272,27 @@ REAL = os.environ.get("REAL_PRODUCTS")   # electronics-products.csv.gz
 
 
 @pytest.mark.skipif(not (REAL and MODEL), reason="REAL_PRODUCTS names no file")
-def test_real_products_from_csv(suite, datasource):
-    with open(REAL, "rb") as file:
-        write_file(suite, "electronics.csv.gz", file.read())
-    source = datasource(suite, name="electronics", type="csv", connectionConfig={"path": "electronics.csv.gz"},
-                        fieldMapping={"id": "id", "title": "title", "description": "short_description", "supplier": "supplier"},
-                        embeddingFields=["title", "description"], qdrantCollection="electronics")
-    job = suite.sync(source["id"], limit=3000)
-    assert job["status"] == "completed" and job["totalRecords"] > 19_000, job
-    for query, word in {"noise cancelling headphones": "head", "laser printer for the office": "laser", "laptop bag": "notebook"}.items():
-        hits = suite.search("electronics", query, limit=5)["hits"]
+@pytest.mark.parametrize("kind", ["csv", "postgresql"])
+def test_real_products(suite, shops, datasource, kind):
+    body = {"name": f"electronics {kind}", "type": kind, "qdrantCollection": f"electronics_{kind}",
+            "fieldMapping": {"id": "id", "title": "title", "description": "short_description", "supplier": "supplier",
+                             "price": "price_cents"},
+            "embeddingFields": ["title", "description"]}
+    if kind == "csv":
+        with open(REAL, "rb") as file:
+            write_file(suite, "electronics.csv.gz", file.read())
+        body["connectionConfig"] = {"path": "electronics.csv.gz"}
+    else:
+        shop = shops(suite, "electronics")
+        shop.run("CREATE TABLE products (id text PRIMARY KEY, sku text, ean text, supplier text, title text, short_description text, "
+                 "price_cents integer, date_released text, image_url text, attributes jsonb)")
+        with gzip.open(REAL, "rt", newline="") as file, shop.connection.cursor() as cursor:
+            cursor.copy_expert("COPY products FROM STDIN (FORMAT csv, HEADER)", file)
+        body["connectionConfig"] = shop.config(table="products")
+    job = suite.sync(datasource(suite, **body)["id"], limit=3000)
+    assert job["status"] == "completed" and job["totalRecords"] == 19_406, job
+    for query, word in {"noise cancelling headphones": "head", "laser printer for the office": "laser", "bag for a laptop": "notebook",
+                        "memory card for a camera": "card", "wireless mouse": "mouse"}.items():
+        hits = suite.search(body["qdrantCollection"], query, limit=5)["hits"]
         print(query, [hit["payload"]["title"] for hit in hits])
         assert any(word in str(hit["payload"]).lower() for hit in hits), hits
