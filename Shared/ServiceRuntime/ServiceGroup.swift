@@ -77,7 +77,7 @@ private struct SignalSource {
 
 /// The frame of every `main`: an error becomes one log line; a bad configuration exits with 78, anything else with 1.
 package func run(
-    _ service: String, environment: Environment = Environment(), _ body: (Log) async throws -> Void
+    _ service: String, environment: Environment = Environment(), _ body: @Sendable (Log) async throws -> Void
 ) async {
     signal(SIGPIPE, SIG_IGN)
     let level = environment.values["LOG_LEVEL"].flatMap(Log.Level.init) ?? .info
