@@ -47,7 +47,7 @@ let everyService = ["FastJSON", "HTTPClient", "HTTPServer", "Resilience", "Servi
 let services: [Module] = [
     .service(
         "Orchestrator", uses: ["Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"],
-        resources: ["Migrations"]),
+        resources: ["Migrations", "OpenAPI"]),
     .service(
         "DataHarvester", uses: ["CPCRE2", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
     .service("DataProcessor", uses: ["CPCRE2", "Crypto", "Redis"]),

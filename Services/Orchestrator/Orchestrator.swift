@@ -1,6 +1,39 @@
+import Datasources
+import HTTPClient
+import HTTPServer
+import Postgres
+import Redis
+import ServiceClients
 import ServiceRuntime
+import SyncJobs
+import WorkQueue
 
+let suiteVersion = "0.1.0"
+
+/// The public API: datasources, sync jobs, collections, search; starts, watches and ends jobs.
 @main
 enum Orchestrator {
-    static func main() async {}
+    static func main() async {
+        await run("orchestrator") { log in
+            let configuration = try OrchestratorConfiguration(from: Environment())
+            let metrics = Metrics()
+            let pool = PostgresPool(
+                url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+                applicationName: "orchestrator")
+            let migrators = OrchestratorParts.migrators(pool: pool)
+            if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
+            for migrator in migrators { _ = try await migrator.up() }
+
+            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            try await checkQueuePolicy(of: redis, log: log)
+            let parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: metrics, log: log)
+            if let key = try await parts.keys.bootstrap(preset: configuration.adminAPIKey) { parts.show(firstKey: key) }
+            let shutdown = Shutdown()
+            let server = HTTPServer(
+                host: configuration.host, port: configuration.port,
+                router: await parts.routes().router(metrics: metrics, shutdown: shutdown), log: log, metrics: metrics,
+                accessLog: configuration.accessLog)
+            try await ServiceGroup([server, parts.supervisor], shutdown: shutdown, log: log).run()
+        }
+    }
 }

@@ -26,7 +26,8 @@ extension WorkQueue {
         }
     }
 
-    func hasRoom(in queue: QueueName, for count: Int) async throws(RedisError) -> Bool {
+    /// Whether `count` more messages fit into the list now.
+    package func hasRoom(in queue: QueueName, for count: Int) async throws(RedisError) -> Bool {
         let name = RedisArgument(queue.rawValue)
         let replies = try await redis.pipeline([["LLEN", name], ["LRANGE", name, "0", "15"]])
         let depth = Int(try replies[0].get().integer ?? 0)

@@ -1,0 +1,139 @@
+import Datasources
+import FastJSON
+import HTTPServer
+import ServiceClients
+import ServiceRuntime
+import SyncJobs
+import WireProtocol
+
+/// `/api/datasources`: SPEC.md section 2.2. What needs a connector is asked of the data-harvester, which holds them.
+struct DatasourceRoutes: Sendable {
+    let store: DatasourceStore
+    let jobs: SyncJobStore
+    let collections: CollectionService
+    let harvester: DataHarvesterClient
+    let maximumUploadBytes: Int
+    let log: Log
+
+    func add(to router: inout Router) {
+        router.on("POST", "/api/datasources") { try await create($0) }
+        router.on("GET", "/api/datasources") { try await list($0) }
+        router.on("POST", "/api/datasources/test-connection") { try await ask(.test, with: $0.json(), $0) }
+        router.on("GET", "/api/datasources/:id") { try await show($0) }
+        router.on("PUT", "/api/datasources/:id") { try await update($0) }
+        router.on("DELETE", "/api/datasources/:id") { try await remove($0) }
+        router.on("POST", "/api/datasources/:id/test") { try await ask(.test, about: datasource($0), [:], $0) }
+        router.on("GET", "/api/datasources/:id/preview") { request in
+            let limit = try request.queryInteger("limit", default: 5, in: 1...100)
+            return try await ask(.preview, about: datasource(request), ["limit": JSONValue(limit)], request)
+        }
+        router.on("POST", "/api/datasources/:id/validate-query") { request in
+            let query = request.body.isEmpty ? nil : try request.json()["query"]
+            return try await ask(.validate, about: datasource(request), query.map { ["query": $0] } ?? [:], request)
+        }
+        router.on("POST", "/api/datasources/:id/regenerate-webhook-secret") { request in
+            let secret = try await store.regenerateWebhookSecret(id: datasource(request).id)
+            return .json(["webhookSecret": .string(secret)])
+        }
+        router.on("POST", "/api/datasources/:id/file", body: .streaming(limit: maximumUploadBytes)) {
+            try await upload($0)
+        }
+    }
+
+    private func create(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let (datasource, secret) = try await store.create(DatasourceDraft(request.json()))
+        log.info(
+            "datasource.created", ["datasource_id": .string(datasource.id), "type": .string(datasource.type.rawValue)])
+        var body = datasource.json
+        body["webhookSecret"] = .string(secret)
+        return .json(.object(body), status: 201, headers: ["Location": "/api/datasources/\(datasource.id)"])
+    }
+
+    private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let page = try Page(request)
+        let (items, total) = try await store.datasources(limit: page.limit, offset: page.offset)
+        return page.answer(items.map { .object($0.json) }, total: total)
+    }
+
+    private func show(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let datasource = try await datasource(request)
+        var body = datasource.json
+        if datasource.type.isFile {
+            body["file"] = try await store.file(of: datasource.id).map { .object($0.json) } ?? .null
+        }
+        return .json(.object(body))
+    }
+
+    private func update(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let id = try await datasource(request).id
+        return .json(.object(try await store.update(id: id, request.json()).json))
+    }
+
+    /// Its jobs end first, so that none goes on filling what is being removed.
+    private func remove(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let datasource = try await datasource(request)
+        try await jobs.forgetDatasource(id: datasource.id)
+        if request.query("deletePoints") == "true" { try await collections.deletePoints(of: datasource) }
+        guard try await store.delete(id: datasource.id) else { throw DatasourcesError.notFound(id: datasource.id) }
+        log.info("datasource.deleted", ["datasource_id": .string(datasource.id)])
+        return .empty()
+    }
+
+    /// The body is the file itself, of any content type but multipart; `?name=` or `Content-Disposition` names it.
+    private func upload(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let datasource = try await datasource(request)
+        guard datasource.type.isFile else {
+            throw Problem.badRequest("a \(datasource.type.rawValue) datasource takes no file")
+        }
+        if request.headers["content-type"]?.lowercased().hasPrefix("multipart/") == true {
+            throw Problem.unsupportedMediaType(
+                "send the file itself as the body, for example with curl --data-binary @file.csv")
+        }
+        let file = try await store.storeFile(
+            datasourceID: datasource.id, name: request.query("name") ?? "upload.\(datasource.type.rawValue)",
+            limit: maximumUploadBytes, request.bodyStream)
+        return .json(.object(file.json), status: 201)
+    }
+
+    private func datasource(_ request: HTTPRequest) async throws -> Datasource {
+        let id = request.parameters["id"] ?? ""
+        guard let datasource = try await store.datasource(id: id) else { throw DatasourcesError.notFound(id: id) }
+        return datasource
+    }
+
+    private func ask(
+        _ question: DataHarvesterClient.Question, about datasource: Datasource, _ members: JSONObject,
+        _ request: HTTPRequest
+    ) async throws -> HTTPResponse {
+        var body = members
+        body["datasource_id"] = .string(datasource.id)
+        return try await ask(question, with: .object(body), request)
+    }
+
+    /// The harvester's answer is passed on as it is: it names the place and the field.
+    private func ask(
+        _ question: DataHarvesterClient.Question, with body: JSONValue, _ request: HTTPRequest
+    ) async throws -> HTTPResponse {
+        let answer = try await harvester.ask(question, body, trace: request.trace)
+        return .bytes(
+            answer.body, contentType: answer.header("content-type") ?? "application/json", status: answer.status)
+    }
+}
+
+/// `limit` and `offset` of a list, and its answer `{items, total, limit, offset}`.
+struct Page: Sendable {
+    let limit: Int
+    let offset: Int
+
+    init(_ request: HTTPRequest) throws(Problem) {
+        limit = try request.queryInteger("limit", default: 50, in: 1...500)
+        offset = try request.queryInteger("offset", default: 0, in: 0...1_000_000_000)
+    }
+
+    func answer(_ items: [JSONValue], total: Int) -> HTTPResponse {
+        let body: JSONValue = [
+            "items": .array(items), "total": JSONValue(total), "limit": JSONValue(limit), "offset": JSONValue(offset),
+        ]
+        return .json(body)
+    }
+}

@@ -1,0 +1,92 @@
+import Crypto
+import ServiceRuntime
+
+/// All settings of the orchestrator. Each field's comment names its variable; `.env.example` lists them all.
+struct OrchestratorConfiguration: Sendable {
+    /// `HOST`, default 127.0.0.1
+    var host: String
+    /// `PORT`, default 8000
+    var port: Int
+    /// `DATABASE_URL`
+    var databaseURL: String
+    /// `DATABASE_POOL_SIZE`, connections, default 8
+    var databasePoolSize: Int
+    /// `REDIS_URL`
+    var redisURL: String
+    /// `EMBEDDER_URL`, `INDEXER_URL`, `DATA_HARVESTER_URL`, `DATA_PROCESSOR_URL`, `AI_STATUS_URL`
+    var embedderURL: String
+    var indexerURL: String
+    var harvesterURL: String
+    var processorURL: String
+    var aiStatusURL: String
+    /// `QDRANT_API_KEY`: asked by the indexer's surface when set
+    var qdrantAPIKey: String?
+    /// `INTERNAL_TOKEN`: carried on calls between services when set
+    var internalToken: String?
+    /// `SECRETS_KEY`: 32 bytes as base64 or hex; several, the current one first
+    var keyRing: KeyRing
+    /// `ADMIN_API_KEY`: the first key, instead of a generated one
+    var adminAPIKey: String?
+    /// `CORS_ORIGINS`: origins separated by commas, default none
+    var corsOrigins: [String]
+    /// `MAX_UPLOAD_BYTES`, default 1 GiB
+    var maximumUploadBytes: Int
+    /// `JOB_PROGRESS_TIMEOUT_SECONDS`: a job without progress for that long fails, default 7200
+    var progressTimeout: Duration
+    /// `JOB_RETENTION_DAYS`: ended jobs are removed after that many days, default 90
+    var jobRetentionDays: Int
+    /// `ACCESS_LOG`, default true
+    var accessLog: Bool
+    /// `FAILPOINT`: tests only
+    var failpoints: Failpoints
+
+    init(from environment: Environment) throws {
+        var settings = ConfigurationReader(environment)
+        host = settings.string("HOST", default: "127.0.0.1")
+        port = settings.integer("PORT", default: 8000, in: 0...65535)
+        databaseURL = settings.url(
+            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
+            schemes: ["postgresql", "postgres"])
+        databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 8, in: 2...200)
+        redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis"])
+        let http = ["http", "https"]
+        embedderURL = settings.url("EMBEDDER_URL", default: "http://127.0.0.1:8001", schemes: http)
+        indexerURL = settings.url("INDEXER_URL", default: "http://127.0.0.1:8002", schemes: http)
+        harvesterURL = settings.url("DATA_HARVESTER_URL", default: "http://127.0.0.1:8003", schemes: http)
+        processorURL = settings.url("DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: http)
+        aiStatusURL = settings.url("AI_STATUS_URL", default: "http://127.0.0.1:8005", schemes: http)
+        qdrantAPIKey = settings.secret("QDRANT_API_KEY")
+        internalToken = settings.secret("INTERNAL_TOKEN")
+        adminAPIKey = settings.secret("ADMIN_API_KEY")
+        if let key = adminAPIKey, key.utf8.count < 16 {
+            settings.refuse("ADMIN_API_KEY must have at least 16 characters")
+        }
+        corsOrigins = settings.string("CORS_ORIGINS", default: "").split(separator: ",").map {
+            String($0.trimmingPrefix(" "))
+        }
+        maximumUploadBytes = settings.integer("MAX_UPLOAD_BYTES", default: 1 << 30, in: 1...(1 << 40))
+        progressTimeout = .seconds(settings.integer("JOB_PROGRESS_TIMEOUT_SECONDS", default: 7200, in: 10...604_800))
+        jobRetentionDays = settings.integer("JOB_RETENTION_DAYS", default: 90, in: 1...36500)
+        accessLog = settings.flag("ACCESS_LOG", default: true)
+        var ring: KeyRing?
+        if let specification = settings.secret("SECRETS_KEY") {
+            do {
+                ring = try KeyRing(specification: specification)
+            } catch {
+                settings.refuse("SECRETS_KEY: \(error)")
+            }
+        } else {
+            settings.refuse(
+                "SECRETS_KEY is not set (32 random bytes as base64, for example from: openssl rand -base64 32)")
+        }
+        failpoints = .none
+        do {
+            failpoints = try Failpoints(environment.values["FAILPOINT"])
+        } catch {
+            error.problems.forEach { settings.refuse($0) }
+        }
+        try settings.finish()
+        guard let ring else { throw ConfigurationError(problems: ["SECRETS_KEY is not usable"]) }
+        keyRing = ring
+    }
+}

@@ -1,0 +1,109 @@
+import Datasources
+import Foundation
+import HTTPClient
+import HTTPServer
+import Postgres
+import Redis
+import ServiceClients
+import ServiceRuntime
+import SyncJobs
+import WorkQueue
+
+/// Everything the orchestrator is made of, put together once.
+struct OrchestratorParts: Sendable {
+    let keys: APIKeyStore
+    let supervisor: Supervisor
+    private let configuration: OrchestratorConfiguration
+    private let pool: PostgresPool
+    private let redis: RedisConnection
+    private let client: HTTPClient
+    private let indexer: IndexerClient
+    private let embedder: EmbedderClient
+    private let jobs: SyncJobStore
+    private let queue: WorkQueue
+    private let collections: CollectionService
+    private let log: Log
+
+    static func migrators(pool: PostgresPool) -> [Migrator] {
+        [
+            syncJobsMigrator(pool: pool),
+            Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
+            Migrator(
+                pool: pool, module: "orchestrator",
+                migrations: [
+                    Migration(
+                        1, "api_keys", up: PackageResources.m0001_api_keys_up_sql,
+                        down: PackageResources.m0001_api_keys_down_sql)
+                ]),
+        ]
+    }
+
+    init(
+        _ configuration: OrchestratorConfiguration, pool: PostgresPool, redis: RedisConnection, metrics: Metrics,
+        log: Log
+    ) {
+        self.configuration = configuration
+        self.pool = pool
+        self.redis = redis
+        self.log = log
+        client = HTTPClient(metrics: metrics, log: log)
+        keys = APIKeyStore(pool: pool)
+        jobs = SyncJobStore(pool: pool, log: log)
+        queue = WorkQueue(redis: redis, metrics: metrics, log: log)
+        let token = configuration.internalToken
+        indexer = IndexerClient(
+            client: client, url: configuration.indexerURL, apiKey: configuration.qdrantAPIKey ?? token)
+        embedder = EmbedderClient(client: client, url: configuration.embedderURL, internalToken: token)
+        collections = CollectionService(
+            store: VectorCollectionStore(pool: pool), indexer: indexer, jobs: jobs, log: log)
+        supervisor = Supervisor(
+            pool: pool, jobs: jobs, queue: queue, collections: collections,
+            timing: Supervisor.Timing(
+                progressTimeout: configuration.progressTimeout,
+                retention: .seconds(configuration.jobRetentionDays * 86_400)),
+            failpoints: configuration.failpoints, metrics: metrics, log: log)
+    }
+
+    func routes() async -> OrchestratorRoutes {
+        let token = configuration.internalToken
+        let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
+        let starter = SyncStarter(
+            jobs: jobs, collections: collections, embedder: embedder, queue: queue,
+            failpoints: configuration.failpoints,
+            log: log)
+        return OrchestratorRoutes(
+            authentication: Authentication(keys: keys), crossOrigin: CrossOrigin(origins: configuration.corsOrigins),
+            health: SuiteHealth(services: serviceURLs, own: await healthChecks(), client: client),
+            datasources: DatasourceRoutes(
+                store: datasources, jobs: jobs, collections: collections,
+                harvester: DataHarvesterClient(client: client, url: configuration.harvesterURL, internalToken: token),
+                maximumUploadBytes: configuration.maximumUploadBytes, log: log),
+            sync: SyncRoutes(datasources: datasources, jobs: jobs, starter: starter, supervisor: supervisor),
+            collections: CollectionRoutes(collections: collections, indexer: indexer),
+            search: SearchRoutes(collections: collections, embedder: embedder, indexer: indexer),
+            deadLetters: DeadLetterRoutes(queue: queue),
+            aiStatus: Forwarding(target: configuration.aiStatusURL, client: client, internalToken: token))
+    }
+
+    private var serviceURLs: [(name: String, url: String)] {
+        [
+            ("embedder", configuration.embedderURL), ("indexer", configuration.indexerURL),
+            ("data-harvester", configuration.harvesterURL), ("data-processor", configuration.processorURL),
+            ("ai-status", configuration.aiStatusURL),
+        ]
+    }
+
+    private func healthChecks() async -> HealthChecks {
+        let checks = HealthChecks()
+        await checks.add("database", isRequired: true) { [pool] in _ = try await pool.query("SELECT 1") }
+        await checks.add("redis", isRequired: true) { [redis] in _ = try await redis.send("PING").get() }
+        await checks.add("qdrant", isRequired: false) { [indexer] in try await indexer.ping() }
+        return checks
+    }
+
+    /// Written for a person at a terminal, not into the log: it is shown this once.
+    func show(firstKey key: String) {
+        let text = "\nThe first API key (administrator). It is shown only now, keep it:\n\n    \(key)\n\n"
+        FileHandle.standardError.write(Data(text.utf8))
+    }
+}

@@ -1,0 +1,56 @@
+import FastJSON
+import HTTPClient
+import ServiceRuntime
+import WireProtocol
+
+/// The embedder over HTTP: single queries; batches of records go over its list.
+package struct EmbedderClient: Sendable {
+    private let caller: ServiceCaller
+
+    package init(client: HTTPClient, url: String, internalToken: String?) {
+        caller = ServiceCaller(
+            service: "embedder", url: url, client: client, headers: ServiceCaller.bearer(internalToken))
+    }
+
+    package struct Embeddings: Sendable {
+        /// Shape: one for each text, `dimensions` numbers each.
+        package var vectors: [[Float]]
+        package var model: String
+        package var dimensions: Int
+        /// How many came from the cache.
+        package var cached: Int
+        package var tokens: Int
+    }
+
+    /// `task`: `document` or `query`.
+    package func embed(
+        _ texts: [String], space: EmbeddingSpace, task: String, trace: TraceContext? = nil
+    ) async throws -> Embeddings {
+        let body: JSONValue = [
+            "texts": .array(texts.map(JSONValue.string)), "provider": .string(space.provider),
+            "model": .string(space.model),
+            "dimensions": JSONValue(space.dimensions), "task": .string(task),
+        ]
+        let answer = try await caller.json("POST", "/embed", body: body, trace: trace)
+        let vectors = answer["vectors"]?.array?.map { $0.array?.compactMap { $0.double.map { Float($0) } } ?? [] } ?? []
+        guard vectors.count == texts.count, vectors.allSatisfy({ $0.count == space.dimensions }) else {
+            throw ServiceClientError.malformed(
+                service: "embedder", reason: "\(texts.count) vectors of \(space.dimensions) numbers were expected")
+        }
+        return Embeddings(
+            vectors: vectors, model: answer["model"]?.string ?? space.model, dimensions: space.dimensions,
+            cached: Int(answer["cached"]?.integer ?? 0), tokens: Int(answer["tokens"]?.integer ?? 0))
+    }
+
+    /// The space of the suite's own embedding settings.
+    package func defaultSpace(trace: TraceContext? = nil) async throws -> EmbeddingSpace {
+        let answer = try await caller.json("GET", "/providers", trace: trace)
+        guard let space = answer["default"], let provider = space["provider"]?.string,
+            let model = space["model"]?.string,
+            let dimensions = space["dimensions"]?.integer, dimensions > 0
+        else { throw ServiceClientError.malformed(service: "embedder", reason: "no default embedding space") }
+        return EmbeddingSpace(
+            provider: provider, model: model, dimensions: Int(dimensions),
+            taskScheme: space["task_scheme"]?.string ?? "none", normalized: space["normalized"]?.bool ?? true)
+    }
+}

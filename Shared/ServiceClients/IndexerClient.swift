@@ -1,0 +1,72 @@
+import HTTPClient
+import ServiceRuntime
+import WireProtocol
+
+/// The vector store over Qdrant's REST API: our indexer, or a real Qdrant.
+package struct IndexerClient: Sendable {
+    private let caller: ServiceCaller
+
+    /// `apiKey` goes out as Qdrant's `api-key`.
+    package init(client: HTTPClient, url: String, apiKey: String?) {
+        caller = ServiceCaller(
+            service: "vector store", url: url, client: client, headers: apiKey.map { [("api-key", $0)] } ?? [])
+    }
+
+    /// Throws when the store does not answer.
+    package func ping() async throws {
+        _ = try await caller.json("GET", "/collections", timeout: .milliseconds(400), isIdempotent: false)
+    }
+
+    package func exists(collection: String) async throws -> Bool {
+        try await result("GET", "/collections/\(collection)/exists")["exists"]?.bool ?? false
+    }
+
+    package func createCollection(_ name: String, body: JSONValue) async throws {
+        do {
+            _ = try await result("PUT", "/collections/\(name)", body)
+        } catch let error as ServiceClientError where error.status == 409 {
+            // Another replica made it meanwhile.
+        }
+    }
+
+    /// One that is not there is deleted already.
+    package func deleteCollection(_ name: String) async throws {
+        do {
+            _ = try await result("DELETE", "/collections/\(name)")
+        } catch let error as ServiceClientError where error.status == 404 {
+        }
+    }
+
+    package func info(collection: String) async throws -> JSONValue {
+        try await result("GET", "/collections/\(collection)")
+    }
+
+    package func count(collection: String, filter: JSONValue? = nil) async throws -> Int64 {
+        var body: JSONObject = ["exact": true]
+        body["filter"] = filter
+        return try await result("POST", "/collections/\(collection)/points/count", .object(body))["count"]?.integer ?? 0
+    }
+
+    package func deletePoints(collection: String, filter: JSONValue) async throws {
+        do {
+            _ = try await result("POST", "/collections/\(collection)/points/delete?wait=true", ["filter": filter])
+        } catch let error as ServiceClientError where error.status == 404 {
+        }
+    }
+
+    /// The points that a query (`/points/query`) finds.
+    package func query(collection: String, body: JSONValue, trace: TraceContext? = nil) async throws -> [JSONValue] {
+        try await result("POST", "/collections/\(collection)/points/query", body, trace: trace)["points"]?.array ?? []
+    }
+
+    package func scroll(collection: String, body: JSONValue) async throws -> (points: [JSONValue], next: JSONValue) {
+        let page = try await result("POST", "/collections/\(collection)/points/scroll", body)
+        return (page["points"]?.array ?? [], page["next_page_offset"] ?? .null)
+    }
+
+    private func result(
+        _ method: String, _ path: String, _ body: JSONValue? = nil, trace: TraceContext? = nil
+    ) async throws -> JSONValue {
+        try await caller.json(method, path, body: body, trace: trace)["result"] ?? .null
+    }
+}

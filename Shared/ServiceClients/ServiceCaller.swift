@@ -1,0 +1,75 @@
+import FastJSON
+import HTTPClient
+import Resilience
+import ServiceRuntime
+import WireProtocol
+
+/// One call to a service of the suite: token, trace, retries, and errors in the words of the service.
+struct ServiceCaller: Sendable {
+    let service: String
+    let url: String
+    let client: HTTPClient
+    /// Names and values sent with each call.
+    var headers: [(String, String)] = []
+    var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), attempts: 4)
+
+    static func bearer(_ token: String?) -> [(String, String)] {
+        token.map { [("authorization", "Bearer \($0)")] } ?? []
+    }
+
+    /// `body` as JSON bytes. `isIdempotent` calls are tried again when the network or the service fails for the moment.
+    func send(
+        _ method: String, _ path: String, body: [UInt8] = [], timeout: Duration = .seconds(30),
+        isIdempotent: Bool = true,
+        trace: TraceContext? = nil
+    ) async throws -> ClientResponse {
+        var fields = headers
+        if !body.isEmpty { fields.append(("content-type", "application/json")) }
+        let request = ClientRequest(
+            method: method, url: url + path, headers: fields, body: body, timeout: timeout, trace: trace?.child())
+        let attempts = isIdempotent ? backoff : Backoff(attempts: 1)
+        return try await retrying(attempts, isRetryable: { ($0 as? ServiceClientError)?.isRetryable ?? false }) {
+            let response: ClientResponse
+            do {
+                response = try await client.send(request)
+            } catch {
+                throw ServiceClientError.unreachable(service: service, reason: "\(error)")
+            }
+            if isIdempotent, [429, 502, 503, 504].contains(response.status) { throw refusal(response) }
+            return response
+        }
+    }
+
+    /// The JSON of an answer below 400. Throws: `ServiceClientError.refused` for any other.
+    func json(
+        _ method: String, _ path: String, body: JSONValue? = nil, timeout: Duration = .seconds(30),
+        isIdempotent: Bool = true,
+        trace: TraceContext? = nil
+    ) async throws -> JSONValue {
+        try read(
+            await send(
+                method, path, body: body?.serializedBytes ?? [], timeout: timeout, isIdempotent: isIdempotent,
+                trace: trace))
+    }
+
+    func read(_ response: ClientResponse) throws -> JSONValue {
+        guard response.status < 400 else { throw refusal(response) }
+        do {
+            return response.body.isEmpty ? .null : try JSONReader.parse(response.body)
+        } catch {
+            throw ServiceClientError.malformed(service: service, reason: error.message)
+        }
+    }
+
+    /// The reason in problem+json, or in Qdrant's form.
+    private func refusal(_ response: ClientResponse) -> ServiceClientError {
+        let body = try? JSONReader.parse(response.body)
+        let fields = body?["errors"]?.array?.compactMap { error -> String? in
+            guard let field = error["field"]?.string, let message = error["message"]?.string else { return nil }
+            return "\(field): \(message)"
+        }
+        let detail = body?["detail"]?.string ?? body?["status"]?["error"]?.string ?? "no reason given"
+        let suffix = fields.map { $0.isEmpty ? "" : " (\($0.joined(separator: "; ")))" } ?? ""
+        return .refused(service: service, status: response.status, detail: detail + suffix)
+    }
+}
