@@ -1,9 +1,9 @@
 import Foundation
 import Synchronization
 
-/// A few threads for work that blocks or computes for more than a millisecond, so that event loops stay quick.
+/// A few threads more than cores, for work that blocks or computes for more than a millisecond, so that event loops stay quick.
 package enum BlockingPool {
-    private static let pool = Threads(count: 4)
+    private static let pool = Threads(count: max(4, ProcessInfo.processInfo.activeProcessorCount + 2))
 
     package static func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         try Task.checkCancellation()

@@ -73,6 +73,8 @@ def reachable_folder(folder, user):
     name = "semantic-ingestion-" + hashlib.sha256(folder.encode()).hexdigest()[:10]
     other = os.path.join(tempfile.gettempdir(), name)
     os.makedirs(other, exist_ok=True)
+    if os.stat(other).st_uid not in (0, pwd.getpwnam(user).pw_uid):
+        raise StartError(f"{other} belongs to somebody else: remove it, or set TMPDIR")
     os.chmod(other, 0o711)
     return other
 
@@ -181,9 +183,14 @@ class PostgresServer(Process):
         super().__init__("postgres", argv, log, user="postgres", stop_signal=signal.SIGINT, death_signal="QUIT")
 
     def initialise(self):
-        if os.path.exists(os.path.join(self.data, "PG_VERSION")):
-            return
-        shutil.rmtree(self.data, ignore_errors=True)   # an initdb that was cut off
+        # Whose data this is: where .run/ was removed and made again, the data outside of it is of the one before.
+        owner = os.path.join(self.folder, "owner")
+        mine = hashlib.sha256(self.password.encode()).hexdigest()
+        if os.path.exists(owner):
+            with open(owner) as file:
+                if file.read() == mine:
+                    return
+        shutil.rmtree(self.data, ignore_errors=True)   # of another, or of an initdb that was cut off
         if os.getuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(self.folder, account.pw_uid, account.pw_gid)
@@ -200,6 +207,8 @@ class PostgresServer(Process):
         os.unlink(secret)
         if code != 0:
             raise StartError("initdb failed\n" + init.log_tail())
+        with open(owner, "w") as file:
+            file.write(mine)
 
     def start(self):
         self.initialise()

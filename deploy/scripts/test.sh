@@ -25,9 +25,9 @@ if swift build --build-tests --explicit-target-dependency-import-check error > .
     swift test --skip-build --explicit-target-dependency-import-check error > .run/swift-test.log 2>&1
     code=$?
     grep -E '^✘|recorded an issue|Fatal error|error:' .run/swift-test.log | head -n 60
-    line=$(grep -E '^. Test run with [0-9]+ test' .run/swift-test.log | tail -n 1)
-    total=$(sed -n 's/^. Test run with \([0-9]*\) tests*.*/\1/p' <<< "$line")
-    bad=$(grep -cE '^✘ Test .* failed after' .run/swift-test.log)
+    line=$(grep -E ' Test run with [0-9]+ test' .run/swift-test.log | tail -n 1)
+    total=$(sed -n 's/.* Test run with \([0-9]*\) tests*.*/\1/p' <<< "$line")
+    bad=$(grep -E '^✘ Test .* failed after' .run/swift-test.log | grep -cv 'Test run with')
     if [ -z "$total" ]; then
         tail -n 20 .run/swift-test.log
         echo "swift test ended without a result (exit code $code)"
