@@ -38,7 +38,7 @@ extension Connection {
         }
         exchange = Exchange(
             request: request, endpoint: found.endpoint, head: parser, start: monotonic_nanoseconds(), sink: sink)
-        if inputEnded { exchange?.probeAt = loop.now + 1000 }
+        if inputEnded { exchange?.probeAt = loop.now + owner.times.probe }
         if !hasBody { return dispatch() }
         if length > limit {
             return found.isRoute ? refuse(.payloadTooLarge(limit: limit)) : dispatchWithoutBody()
@@ -180,7 +180,7 @@ extension Connection {
     /// Finds out whether a client that has ended its input has gone: its system refuses what is sent to a closed socket.
     /// Before an answer an interim response does no harm (RFC 9110, section 15.2); an event stream takes a comment.
     private func probe(_ now: UInt64) {
-        exchange?.probeAt = now + 5000
+        exchange?.probeAt = now + 5 * owner.times.probe
         switch exchange?.answer {
         case .none? where exchange?.minorVersion == 1: send { $0.append(contentsOf: Self.continueLine) }
         case .streaming(_, events: true)?: sendChunk(Array(":\n\n".utf8))

@@ -74,7 +74,7 @@ final class Connection: @unchecked Sendable {
         } else if events & epoll_peer_ended != 0 {
             // Unread bytes come first: only an empty read is the end of the input.
             sawPeerEnd = true
-            exchange?.probeAt = loop.now + 1000
+            exchange?.probeAt = loop.now + owner.times.probe
         }
         if phase != .closed, events & epoll_writable != 0 { flush() }
         if phase != .closed { updateInterest() }
@@ -102,7 +102,7 @@ final class Connection: @unchecked Sendable {
         }
         if let exchange, !exchange.isBodyComplete { bodyFailed(.badRequest("the body ended early")) }
         process()
-        exchange?.probeAt = loop.now + 1000
+        exchange?.probeAt = loop.now + owner.times.probe
     }
 
     func tick(_ now: UInt64) {
@@ -345,7 +345,7 @@ final class Connection: @unchecked Sendable {
         }
         // So may be its next one.
         receive()
-        if phase == .head, inbound.count == consumed { end() }
+        if phase == .head, inbound.count == consumed, unsent == 0 { return close() }
         if phase != .closed { updateInterest() }
     }
 

@@ -20,5 +20,7 @@ package struct HTTPLimits: Sendable {
     package var drain: Duration = .seconds(8)
     /// A comment in an event stream on which nothing else was sent.
     package var eventKeepAlive: Duration = .seconds(15)
+    /// How long after the end of a client's input the server finds out whether the client is still there.
+    package var probe: Duration = .seconds(1)
     package init() {}
 }

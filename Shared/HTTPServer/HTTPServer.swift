@@ -61,7 +61,7 @@ package final class HTTPServer: Service {
     /// A quarter of the shortest limit, so that none is missed by much.
     private var tick: Duration {
         let limits = context.limits
-        let shortest = [limits.head, limits.stall, limits.body, limits.idle, limits.drain, limits.eventKeepAlive].min() ?? limits.head
+        let shortest = [limits.head, limits.stall, limits.body, limits.idle, limits.drain, limits.eventKeepAlive, limits.probe].min() ?? limits.head
         return min(.milliseconds(250), max(.milliseconds(5), shortest / 4))
     }
 

@@ -28,6 +28,7 @@ struct LoopLimits {
     let idle: UInt64
     let drain: UInt64
     let eventKeepAlive: UInt64
+    let probe: UInt64
 
     init(_ limits: HTTPLimits) {
         func milliseconds(_ duration: Duration) -> UInt64 { UInt64(max(1, duration.milliseconds)) }
@@ -36,6 +37,7 @@ struct LoopLimits {
         body = milliseconds(limits.body)
         idle = milliseconds(limits.idle)
         drain = milliseconds(limits.drain)
+        probe = milliseconds(limits.probe)
         eventKeepAlive = milliseconds(limits.eventKeepAlive)
     }
 }

@@ -133,7 +133,7 @@ import Testing
         try await withServer({ router in
             router.on("GET", "/:n") { request in
                 // The first one is the slowest.
-                if request.parameters["n"] == "1" { try await Task.sleep(for: .milliseconds(30)) }
+                if request.parameters["n"] == "1" { try await BlockingPool.run {} }
                 return .text("<\(request.parameters["n"] ?? "")>")
             }
         }) { port in

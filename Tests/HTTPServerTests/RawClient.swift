@@ -42,13 +42,13 @@ struct RawClient: Sendable {
     }
 
     /// Everything until the server closes.
-    func all() async throws -> String { try await receive(until: { _ in false }) }
+    func all() async throws -> String { try await receive(until: nil) }
     /// What has come when it holds `text` (`times` times) or the server has closed.
     func until(_ text: String, times: Int = 1) async throws -> String {
         try await receive(until: { $0.components(separatedBy: text).count > times })
     }
 
-    func receive(until enough: @escaping @Sendable (String) -> Bool) async throws -> String {
+    func receive(until enough: (@Sendable (String) -> Bool)?) async throws -> String {
         try await onThread {
             var bytes: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -57,7 +57,7 @@ struct RawClient: Sendable {
                 if count < 0, errno == EAGAIN { throw Failure.timedOut }
                 if count <= 0 { return String(decoding: bytes, as: UTF8.self) }
                 bytes += buffer[0..<count]
-                if enough(String(decoding: bytes, as: UTF8.self)) { return String(decoding: bytes, as: UTF8.self) }
+                if let enough, enough(String(decoding: bytes, as: UTF8.self)) { return String(decoding: bytes, as: UTF8.self) }
             }
         }
     }
