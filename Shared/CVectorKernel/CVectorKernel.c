@@ -1,1 +1,0 @@
-#include "CVectorKernel.h"
