@@ -1,16 +1,15 @@
-#include "CSimdjson.h"
+#include "parser.h"
 #include <cstring>
 #include <new>
-#include <simdjson.h>
-#include <vector>
 
 using namespace simdjson;
 
-struct json_parser {
-    dom::parser parser;
-    size_t max_depth;
-    std::vector<uint8_t> nodes;
-};
+int json_parser::parse(const uint8_t *bytes, size_t length, dom::element &document) {
+    if (parser.capacity() < length || parser.max_depth() != max_depth) {
+        if (auto error = parser.allocate(length < 4096 ? 4096 : length, max_depth)) return error;
+    }
+    return parser.parse(bytes, length).get(document);
+}
 
 namespace {
 
@@ -73,14 +72,63 @@ void json_parser_free(json_parser *parser) { delete parser; }
 
 int json_parse(json_parser *parser, const uint8_t *bytes, size_t length) {
     try {
-        if (parser->parser.capacity() < length || parser->parser.max_depth() != parser->max_depth) {
-            if (auto error = parser->parser.allocate(length < 4096 ? 4096 : length, parser->max_depth)) return error;
-        }
         dom::element document;
-        if (auto error = parser->parser.parse(bytes, length).get(document)) return error;
+        if (auto error = parser->parse(bytes, length, document)) return error;
         parser->nodes.clear();
         parser->nodes.reserve(length + 64);
         flatten(parser->nodes, document);
+        return SUCCESS;
+    } catch (const std::bad_alloc &) {
+        return MEMALLOC;
+    }
+}
+
+namespace {
+
+/// An array's elements, of which objects and inner arrays are named only; any other value as it is.
+void flatten_found(std::vector<uint8_t> &out, dom::element element, bool inside) {
+    if (element.is_object() || (inside && element.is_array())) {
+        out.push_back('{');
+        put(out, uint32_t(0));
+    } else if (element.is_array()) {
+        out.push_back('[');
+        size_t at = out.size();
+        put(out, uint32_t(0));
+        uint32_t count = 0;
+        for (dom::element child : dom::array(element)) {
+            flatten_found(out, child, true);
+            count++;
+        }
+        memcpy(out.data() + at, &count, sizeof count);
+    } else {
+        flatten(out, element);
+    }
+}
+
+void walk(std::vector<uint8_t> &out, dom::element element, const json_step *steps, size_t count) {
+    if (count == 0) return flatten_found(out, element, false);
+    if (steps->name) {
+        dom::element member;
+        if (element.is_object() && !dom::object(element).at_key({steps->name, steps->length}).get(member))
+            walk(out, member, steps + 1, count - 1);
+        return;
+    }
+    if (!element.is_array()) return;
+    int64_t index = 0;
+    for (dom::element child : dom::array(element)) {
+        if (steps->index == -2 || index == steps->index) walk(out, child, steps + 1, count - 1);
+        index++;
+    }
+}
+
+} // namespace
+
+int json_extract(json_parser *parser, const uint8_t *bytes, size_t length, const json_step *steps, size_t count) {
+    try {
+        dom::element document;
+        if (auto error = parser->parse(bytes, length, document)) return error;
+        parser->nodes.clear();
+        walk(parser->nodes, document, steps, count);
         return SUCCESS;
     } catch (const std::bad_alloc &) {
         return MEMALLOC;

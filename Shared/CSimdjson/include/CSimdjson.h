@@ -32,6 +32,47 @@ int json_read_vectors(json_parser *parser, const uint8_t *bytes, size_t length, 
                       size_t width, size_t *found, size_t *found_width, int64_t *tokens);
 
 const char *json_error_message(int code);
+
+/// A step of a path into a document: a member (`name`), an element (`index` >= 0) or every element (-2) of an array.
+typedef struct {
+    const char *name;
+    size_t length;
+    int64_t index;
+} json_step;
+
+/// Parses one document and leaves the values at a path in `json_nodes`, one node after the other (none where there is no such
+/// value). Of an object only its tag and the count 0 are left, of an array its elements.
+int json_extract(json_parser *parser, const uint8_t *bytes, size_t length, const json_step *steps, size_t count);
+
+/// A body of points, `{"points": [{"id", "vector", "payload"}]}` or `{"batch": {"ids", "vectors", "payloads"}}`, read into flat
+/// arrays: vectors as Float32, payloads as minified JSON. Valid until the next call with the same parser.
+typedef struct {
+    uint64_t id_high, id_low;
+    uint32_t id_kind; ///< 0 number, 1 UUID
+    uint32_t vector_count;
+    size_t first_vector; ///< in `vectors`
+    size_t payload_offset, payload_length; ///< length 0: none
+} json_point;
+typedef struct {
+    const char *name; ///< "" for an unnamed vector; not terminated
+    size_t name_length;
+    size_t first, count; ///< in `floats`
+} json_vector;
+typedef struct {
+    const json_point *points;
+    size_t point_count;
+    const json_vector *vectors;
+    size_t vector_count;
+    const float *floats;
+    size_t float_count;
+    const uint8_t *payloads;
+    size_t payload_bytes;
+    /// What is wrong with the form of the body, with the place; empty when nothing is.
+    const char *problem;
+} json_points;
+
+/// 0 with `*out` set (look at `problem`), or a simdjson error code.
+int json_read_points(json_parser *parser, const uint8_t *bytes, size_t length, json_points *out);
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,64 @@
+/// Qdrant's filter: all of `must`, none of `mustNot`, at least one of `should`, at least so many of `minShould`.
+struct Filter: Sendable {
+    indirect enum Condition: Sendable {
+        case field(PayloadPath, Predicate)
+        case isEmpty(PayloadPath)
+        case isNull(PayloadPath)
+        case hasID([PointID])
+        case hasVector(String)
+        case filter(Filter)
+    }
+    enum Predicate: Sendable {
+        case equals(Scalar)
+        case any([Scalar])
+        case except([Scalar])
+        case contains(String)
+        case range(Bounds<Double>)
+        /// Units: microseconds since 1970, UTC.
+        case dates(Bounds<Int64>)
+        case valuesCount(Bounds<Double>)
+    }
+    struct Bounds<Value: Comparable & Sendable>: Sendable {
+        var above: Value?
+        var atLeast: Value?
+        var below: Value?
+        var atMost: Value?
+        func contains(_ value: Value) -> Bool {
+            above.map { value > $0 } ?? true && atLeast.map { value >= $0 } ?? true && below.map { value < $0 } ?? true
+                && atMost.map { value <= $0 } ?? true
+        }
+    }
+    var must: [Condition] = []
+    var mustNot: [Condition] = []
+    var should: [Condition] = []
+    var minShould: (conditions: [Condition], count: Int)?
+
+    init(must: [Condition] = [], mustNot: [Condition] = [], should: [Condition] = []) {
+        self.must = must
+        self.mustNot = mustNot
+        self.should = should
+    }
+
+    /// The ids that `has_id` conditions name: the caller looks up where they are.
+    var ids: Set<PointID> {
+        var ids = Set<PointID>()
+        for condition in must + mustNot + should + (minShould?.conditions ?? []) {
+            switch condition {
+            case .hasID(let wanted): ids.formUnion(wanted)
+            case .filter(let filter): ids.formUnion(filter.ids)
+            default: break
+            }
+        }
+        return ids
+    }
+}
+
+/// A value of a payload that a condition can look at.
+enum Scalar: Sendable, Hashable {
+    case string(String)
+    case integer(Int64)
+    case number(Double)
+    case bool(Bool)
+    /// An object or an array in an array: only `except` has anything to say about it.
+    case other
+}

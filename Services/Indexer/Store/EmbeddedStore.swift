@@ -1,0 +1,280 @@
+import Foundation
+import FastJSON
+import ServiceRuntime
+import Synchronization
+import WireProtocol
+
+/// The vector store in this process: exact, durable, one folder.
+///
+/// `DATA_DIR/collections/<incarnation>/`: collection.json, manifest.json, wal-N.log, seg-G.*. `DATA_DIR/aliases.json`.
+final class EmbeddedStore: VectorStore {
+    struct Options: Sendable {
+        var acceptLoss = false
+        var checkpointBytes = 256 << 20
+        var checkpointInterval = Duration.seconds(300)
+        var scanThreads = ProcessInfo.processInfo.activeProcessorCount
+        /// How long a write that nobody waits for may stay in memory only.
+        var lazySync = Duration.seconds(1)
+    }
+    private struct Catalogue {
+        var collections: [String: EmbeddedCollection] = [:]
+        var aliases: [String: String] = [:]
+    }
+    private let catalogue = Mutex(Catalogue())
+    private let folder: String
+    private let options: Options
+    private let log: Log
+    private let metrics: Metrics?
+    private let surroundings: Mutex<EmbeddedCollection.Surroundings>
+    private let keeper: Keeper
+    private let lock: FolderLock
+
+    /// Opens everything. Throws: `damaged`, `inUse`.
+    init(folder: String, options: Options = Options(), log: Log, metrics: Metrics? = nil) throws {
+        self.folder = folder
+        self.options = options
+        self.log = log
+        self.metrics = metrics
+        try FileManager.default.createDirectory(atPath: "\(folder)/collections", withIntermediateDirectories: true)
+        lock = try FolderLock(folder)
+        let writers = BlockingExecutor(label: "store-writer")
+        keeper = Keeper(executor: writers)
+        let surroundings = EmbeddedCollection.Surroundings(
+            writers: writers, syncer: LogSyncer(delay: options.lazySync), pool: ScanPool(threads: options.scanThreads), log: log,
+            acceptLoss: options.acceptLoss)
+        self.surroundings = Mutex(surroundings)
+        let opened = try Self.open(folder, surroundings)
+        catalogue.withLock { $0 = opened }
+    }
+
+    private static func open(_ folder: String, _ surroundings: EmbeddedCollection.Surroundings) throws -> Catalogue {
+        var catalogue = Catalogue()
+        let parent = "\(folder)/collections"
+        for name in try FileManager.default.contentsOfDirectory(atPath: parent).sorted() {
+            if name.hasPrefix(".") {  // a creation or a deletion that was cut off
+                try FileManager.default.removeItem(atPath: "\(parent)/\(name)")
+                continue
+            }
+            let started = ContinuousClock.now
+            let collection = try EmbeddedCollection(folder: "\(parent)/\(name)", surroundings)
+            catalogue.collections[collection.name] = collection
+            surroundings.log.info(
+                "collection.opened",
+                [
+                    "collection": .string(collection.name), "points": JSONValue(collection.index.pointCount),
+                    "ms": .integer((ContinuousClock.now - started).milliseconds),
+                ])
+        }
+        let path = "\(folder)/aliases.json"
+        if access(path, F_OK) == 0 {
+            let value: JSONValue
+            do { value = try JSONReader.parse(StoreFile.content(of: path)) } catch let error as JSONError {
+                throw StoreError.damaged(file: path, offset: 0, reason: error.message)
+            }
+            for (alias, target) in value.object?.members ?? [] { catalogue.aliases[alias] = target.string }
+        }
+        return catalogue
+    }
+
+    /// Changes of the catalogue, one after the other, on the writer's thread: they block on the disk.
+    private actor Keeper {
+        private nonisolated let executor: BlockingExecutor
+        nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+        init(executor: BlockingExecutor) { self.executor = executor }
+        func run<R: Sendable>(_ body: @Sendable () throws -> R) throws -> R { try body() }
+    }
+
+    // MARK: - Collections and aliases
+
+    func collectionNames() -> [String] { catalogue.withLock { $0.collections.keys.sorted() } }
+
+    /// Throws: `collectionNotFound`.
+    func find(_ name: String) throws -> EmbeddedCollection {
+        let found = catalogue.withLock { catalogue in
+            catalogue.collections[name] ?? catalogue.aliases[name].flatMap { catalogue.collections[$0] }
+        }
+        guard let found else { throw StoreError.collectionNotFound(name) }
+        return found
+    }
+
+    func createCollection(_ name: String, _ configuration: CollectionConfiguration) async throws {
+        if let reason = Self.fault(in: name) { throw StoreError.wrongInput("collection name: \(reason)") }
+        try await keeper.run { [self] in
+            let isTaken = catalogue.withLock { $0.collections[name] != nil || $0.aliases[name] != nil }
+            if isTaken { throw StoreError.collectionExists(name) }
+            let collection = try EmbeddedCollection.create(
+                name, configuration, in: "\(folder)/collections", surroundings.withLock { $0 })
+            catalogue.withLock { $0.collections[name] = collection }
+        }
+        log.info("collection.created", ["collection": .string(name)])
+    }
+
+    private static func fault(in name: String) -> String? {
+        if name.isEmpty || name.utf8.count > 255 { return "must have 1 to 255 bytes" }
+        if let bad = name.unicodeScalars.first(where: { $0.value < 0x20 || "<>:\"/\\|?*".unicodeScalars.contains($0) }) {
+            return "cannot contain \"\(bad)\""
+        }
+        return nil
+    }
+
+    func updateCollection(_ name: String, _ changes: JSONObject) async throws {
+        let collection = try find(name)
+        try await keeper.run {
+            try collection.update { configuration, _ in
+                for (name, value) in changes.members where !value.isNull && name != "vectors" {
+                    guard case .object(let members) = value, var merged = configuration.request[name]?.object else {
+                        configuration.request[name] = value
+                        continue
+                    }
+                    for (inner, value) in members.members { merged[inner] = value.isNull ? nil : value }
+                    configuration.request[name] = .object(merged)
+                }
+            }
+        }
+    }
+
+    func setPayloadSchema(_ field: String, _ schema: JSONValue?, in collection: String) async throws -> UInt64 {
+        let collection = try find(collection)
+        try await keeper.run { try collection.update { $1[field] = schema } }
+        return collection.index.snapshot.sequence
+    }
+
+    func deleteCollection(_ name: String) async throws -> Bool {
+        let removed: Bool = try await keeper.run { [self] in
+            // As in Qdrant, an alias does not name what is to be deleted.
+            guard let collection = catalogue.withLock({ $0.collections[name] }) else { return false }
+            let parent = "\(folder)/collections"
+            let grave = "\(parent)/.deleted-\(collection.incarnation)"
+            if rename(collection.folder, grave) != 0 { throw StoreFile.failure("cannot delete", collection.folder) }
+            try StoreFile.synchroniseFolder(parent)
+            var aliases = catalogue.withLock { $0.aliases }
+            aliases = aliases.filter { $0.value != name }
+            try save(aliases)
+            catalogue.withLock {
+                $0.collections[name] = nil
+                $0.aliases = aliases
+            }
+            try FileManager.default.removeItem(atPath: grave)
+            return true
+        }
+        if removed { log.info("collection.deleted", ["collection": .string(name)]) }
+        return removed
+    }
+
+    func collection(_ name: String) async throws -> CollectionDescription { try await find(name).describe() }
+
+    func aliases() -> [(alias: String, collection: String)] {
+        catalogue.withLock { $0.aliases.map { (alias: $0.key, collection: $0.value) } }.sorted { $0.alias < $1.alias }
+    }
+
+    func changeAliases(_ changes: [AliasChange]) async throws {
+        try await keeper.run { [self] in
+            let (names, before) = catalogue.withLock { (Set($0.collections.keys), $0.aliases) }
+            var aliases = before
+            for change in changes {
+                switch change {
+                case .create(let alias, let collection):
+                    guard names.contains(collection) else { throw StoreError.collectionNotFound(collection) }
+                    if names.contains(alias) { throw StoreError.collectionExists(alias) }
+                    if let reason = Self.fault(in: alias) { throw StoreError.wrongInput("alias name: \(reason)") }
+                    aliases[alias] = collection
+                case .delete(let alias): aliases[alias] = nil
+                case .rename(let from, let to):
+                    guard let target = aliases.removeValue(forKey: from) else {
+                        throw StoreError.wrongInput("Alias \(from) does not exists!")
+                    }
+                    if names.contains(to) { throw StoreError.collectionExists(to) }
+                    aliases[to] = target
+                }
+            }
+            try save(aliases)
+            catalogue.withLock { $0.aliases = aliases }
+        }
+    }
+
+    private func save(_ aliases: [String: String]) throws {
+        let value = JSONValue.object(JSONObject(aliases.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) }))
+        try StoreFile.replace("\(folder)/aliases.json", with: value.serializedBytes)
+    }
+
+    // MARK: - Points
+
+    func apply(_ update: PointsUpdate, to collection: String, wait: Bool) async throws -> WriteOutcome {
+        try await find(collection).apply(update, wait: wait)
+    }
+    func retrieve(_ ids: [PointID], from collection: String, fields: PointFields) async throws -> [StoredPoint] {
+        try await find(collection).retrieve(ids, fields: fields)
+    }
+    func search(_ query: SearchQuery, in collection: String) async throws -> [StoredPoint] {
+        try await find(collection).search(query)
+    }
+    func scroll(_ request: ScrollRequest, in collection: String) async throws -> ScrollPage {
+        try await find(collection).scroll(request)
+    }
+    func count(_ filter: Filter?, in collection: String) async throws -> Int { try await find(collection).count(filter) }
+}
+
+// MARK: - Maintenance
+
+extension EmbeddedStore: Service {
+    /// Checkpoints and compacts, one collection at a time, until shutdown; then everything written is made durable.
+    func run(until shutdown: Shutdown) async throws {
+        let thread = BlockingExecutor(label: "store-maintenance")
+        while !shutdown.isRequested {
+            await withTaskExecutorPreference(thread) { await maintain() }
+            await shutdown.sleep(for: .seconds(1))
+        }
+        for collection in collections { try await collection.writer.synchronise() }
+    }
+
+    private var collections: [EmbeddedCollection] {
+        catalogue.withLock { $0.collections.values.sorted { $0.name < $1.name } }
+    }
+
+    /// One round. `force` makes a checkpoint of every collection that has something in its log.
+    func maintain(force: Bool = false) async {
+        for collection in collections {
+            do {
+                let compacting = collection.needsCompaction
+                let bytes = await collection.writer.logBytes
+                let isDue: Bool
+                if bytes >= options.checkpointBytes {
+                    isDue = true
+                } else if bytes > 0 {
+                    isDue = await collection.writer.timeSinceCheckpoint >= options.checkpointInterval
+                } else {
+                    isDue = false
+                }
+                guard force || compacting || isDue else { continue }
+                let started = ContinuousClock.now
+                try await collection.checkpoint(compacting: compacting)
+                log.info(
+                    "collection.checkpointed",
+                    [
+                        "collection": .string(collection.name), "compacted": .bool(compacting), "log_bytes": JSONValue(bytes),
+                        "ms": .integer((ContinuousClock.now - started).milliseconds),
+                    ])
+            } catch {
+                log.error("collection.checkpoint_failed", ["collection": .string(collection.name), "error": .string("\(error)")])
+            }
+        }
+    }
+}
+
+extension Duration {
+    var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
+}
+
+/// Keeps a second process out of the folder. The system gives it back when the process ends, however it ends.
+private final class FolderLock: Sendable {
+    private let descriptor: Int32
+    init(_ folder: String) throws {
+        descriptor = open("\(folder)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw StoreFile.failure("cannot open", "\(folder)/lock") }
+        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            close(descriptor)
+            throw StoreError.inUse(path: folder)
+        }
+    }
+    deinit { close(descriptor) }
+}

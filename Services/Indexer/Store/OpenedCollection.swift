@@ -1,0 +1,99 @@
+import CVectorKernel
+import Foundation
+import ServiceRuntime
+
+/// A collection as the last process left it: the last checkpoint, then the logs behind it.
+struct OpenedCollection {
+    var segment: Segment
+    var log: WriteAheadLog
+    var manifest: Manifest
+    var sequence: UInt64
+    /// Something was lost and accepted: a checkpoint now keeps the next start from meeting it again.
+    var needsCheckpoint: Bool
+
+    /// A new, empty collection in `folder`, which exists.
+    static func create(in folder: String, sizes: [Int]) throws {
+        _ = try Segment(folder: folder, generation: 1, sizes: sizes, create: true)
+        _ = try WriteAheadLog(1, in: folder)
+        let manifest = Manifest()
+        try StoreFile.replace("\(folder)/\(manifest.liveFileName)", with: [])
+        try manifest.save(in: folder)
+    }
+
+    /// Throws: `damaged` with the file and the place, unless `acceptLoss`.
+    init(folder: String, sizes: [Int], index: PointIndex, acceptLoss: Bool, log: Log) throws {
+        let manifest = try Manifest(in: folder)
+        let segment = try Segment(folder: folder, generation: manifest.generation, sizes: sizes, create: false)
+        for extent in manifest.extents {
+            let found = try segment.checksum(slots: extent.slots, payload: extent.payload)
+            for (position, path) in segment.paths.enumerated() where found[position] != extent.checksums[position] {
+                let problem = StoreError.damaged(
+                    file: path, offset: position == 1 ? extent.payload.lowerBound : extent.slots.lowerBound,
+                    reason: "the checksum of slots \(extent.slots.lowerBound) to \(extent.slots.upperBound) does not match")
+                guard acceptLoss else { throw problem }
+                log.error("segment.damage_accepted", ["reason": .string("\(problem)")])
+            }
+        }
+        try segment.load(count: manifest.slots, payloadEnd: manifest.payloadEnd)
+        Self.fill(index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence, vectors: sizes.count)
+
+        var replay = LogReplay(folder: folder, after: manifest.sequence, acceptLoss: acceptLoss, log: log)
+        let numbers = try WriteAheadLog.numbers(in: folder).filter { $0 >= manifest.firstLog }
+        guard numbers.first == manifest.firstLog, numbers.last.map({ $0 - manifest.firstLog + 1 }) == numbers.count else {
+            throw StoreError.damaged(
+                file: WriteAheadLog.path(manifest.firstLog, in: folder), offset: 0, reason: "the log is missing")
+        }
+        var length = 0
+        for number in numbers {
+            length = try replay.run(number, isLast: number == numbers.last) { sequence, changes in
+                try PointApplier.reserve(changes, in: segment, index: index)
+                _ = try PointApplier.apply(changes, sequence: sequence, to: segment, index: index)
+            }
+        }
+        self.segment = segment
+        self.manifest = manifest
+        self.log = try WriteAheadLog(numbers[numbers.count - 1], in: folder, length: length)
+        sequence = replay.sequence
+        needsCheckpoint = replay.lostRecords
+        try Self.removeStrays(folder, manifest: manifest, vectors: sizes.count)
+    }
+
+    private static func live(_ manifest: Manifest, in folder: String) throws -> Bitmap {
+        let path = "\(folder)/\(manifest.liveFileName)"
+        let bytes = try StoreFile.content(of: path)
+        let crc = bytes.withUnsafeBytes { vector_crc32c(0, $0.baseAddress, $0.count) }
+        guard crc == manifest.liveChecksum, bytes.count == (manifest.slots + 63) / 64 * 8 else {
+            throw StoreError.damaged(file: path, offset: 0, reason: "the checksum does not match")
+        }
+        let words = bytes.withUnsafeBytes { raw in
+            (0..<(bytes.count / 8)).map { raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
+        }
+        return Bitmap(count: manifest.slots, words: words)
+    }
+
+    private static func fill(_ index: PointIndex, from segment: Segment, live: Bitmap, sequence: UInt64, vectors: Int) {
+        var snapshot = Snapshot(vectors: vectors)
+        snapshot.view = segment.view
+        snapshot.count = segment.count
+        snapshot.sequence = sequence
+        snapshot.live = Bitmap(count: segment.count)
+        snapshot.present = snapshot.present.map { _ in Bitmap(count: segment.count) }
+        var slots = [PointID: UInt32](minimumCapacity: live.population)
+        live.forEachSlot { slot in
+            let record = segment.view.slot(slot)
+            slots[PointID(record)] = UInt32(slot)
+            snapshot.show(slot, vectors: record.vectors)
+        }
+        index.replace(snapshot, slots: slots)
+    }
+
+    /// What an interrupted checkpoint or compaction left.
+    private static func removeStrays(_ folder: String, manifest: Manifest, vectors: Int) throws {
+        let kept = Set(Segment.names(generation: manifest.generation, vectors: vectors) + [manifest.liveFileName])
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            let isOldLog = name.hasPrefix("wal-") && (Int(name.dropFirst(4).dropLast(4)) ?? .max) < manifest.firstLog
+            let isPart = name.hasPrefix("seg-") || name.hasPrefix("live-") || name.hasSuffix(".tmp")
+            if isOldLog || (isPart && !kept.contains(name)) { unlink("\(folder)/\(name)") }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Synchronization
+
+/// What a reader sees: a moment of a collection. Later writes do not change it, and it does not hold them up.
+struct Snapshot: Sendable {
+    var view = SegmentView()
+    /// Slots, dead ones included.
+    var count = 0
+    var live = Bitmap(count: 0)
+    /// For each vector: the live slots that have it.
+    var present: [Bitmap]
+    var liveCount = 0
+    var sequence: UInt64 = 0
+    var columns = PayloadColumns()
+
+    init(vectors: Int) { present = Array(repeating: Bitmap(count: 0), count: vectors) }
+}
+
+/// Which slot holds which point, and which slots are live: the part of a collection that a write replaces at once.
+final class PointIndex: Sendable {
+    struct Placement {
+        var id: PointID
+        /// `nil`: deleted.
+        var slot: Int?
+        /// Bit i: the slot has the i-th vector.
+        var vectors: UInt64 = 0
+    }
+    private struct State {
+        var snapshot: Snapshot
+        var slots: [PointID: UInt32] = [:]
+    }
+    private let state: Mutex<State>
+
+    init(vectors: Int) { state = Mutex(State(snapshot: Snapshot(vectors: vectors))) }
+
+    var snapshot: Snapshot { state.withLock { $0.snapshot } }
+    var pointCount: Int { state.withLock { $0.snapshot.liveCount } }
+
+    /// A moment, and where these points are in it (missing ones are left out).
+    func snapshot(locating ids: some Collection<PointID>) -> (snapshot: Snapshot, slots: [PointID: Int]) {
+        state.withLock { state in
+            var slots: [PointID: Int] = [:]
+            for id in ids { if let slot = state.slots[id] { slots[id] = Int(slot) } }
+            return (state.snapshot, slots)
+        }
+    }
+
+    func slots(of ids: [PointID]) -> [Int?] {
+        state.withLock { state in ids.map { state.slots[$0].map(Int.init) } }
+    }
+
+    /// Shows new slots, which lie in `view` up to `count`. Only the collection's writer calls this.
+    func publish(_ placements: [Placement], view: SegmentView, count: Int, sequence: UInt64) {
+        state.withLock { state in
+            state.snapshot.view = view
+            state.snapshot.count = count
+            state.snapshot.sequence = sequence
+            state.snapshot.live.grow(to: count)
+            for vector in state.snapshot.present.indices { state.snapshot.present[vector].grow(to: count) }
+            for placement in placements {
+                let old =
+                    if let slot = placement.slot {
+                        state.slots.updateValue(UInt32(slot), forKey: placement.id)
+                    } else {
+                        state.slots.removeValue(forKey: placement.id)
+                    }
+                if let old { state.snapshot.clear(Int(old)) }
+                if let slot = placement.slot { state.snapshot.show(slot, vectors: placement.vectors) }
+            }
+        }
+    }
+
+    /// After a load: everything at once.
+    func replace(_ snapshot: Snapshot, slots: [PointID: UInt32]) {
+        state.withLock { $0 = State(snapshot: snapshot, slots: slots) }
+    }
+    /// Only the writer may rely on what it sees here: it is the one who changes it.
+    func contents() -> (snapshot: Snapshot, slots: [PointID: UInt32]) {
+        state.withLock { ($0.snapshot, $0.slots) }
+    }
+}
+
+extension Snapshot {
+    mutating func clear(_ slot: Int) {
+        guard live[slot] else { return }
+        live[slot] = false
+        liveCount -= 1
+        for vector in present.indices { present[vector][slot] = false }
+    }
+    mutating func show(_ slot: Int, vectors: UInt64) {
+        live[slot] = true
+        liveCount += 1
+        for vector in present.indices where vectors >> UInt64(vector) & 1 == 1 { present[vector][slot] = true }
+    }
+}

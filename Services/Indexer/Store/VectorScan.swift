@@ -1,0 +1,87 @@
+import CVectorKernel
+
+/// One exact top-k search over a moment of a collection.
+struct VectorScan: Sendable {
+    let snapshot: Snapshot
+    /// What may be found: live, has the vector, passes the filter.
+    let mask: Bitmap
+    let vector: Int
+    let size: Int
+    let distance: Distance
+
+    // The kernel's query is read-only once made.
+    private final class Query: @unchecked Sendable {
+        let handle: OpaquePointer
+        init(_ values: [Float]) { handle = vector_query_create(values, values.count) }
+        deinit { vector_query_free(handle) }
+    }
+    /// Below so many bytes to look at, waking other threads costs more than it brings.
+    private static let parallelBytes = 8 << 20
+    /// Candidates that the codes propose for each one wanted.
+    private static let oversampling = 5
+    private static let minimumCandidates = 50
+
+    /// The `wanted` best, best first, with float32 scores; of equals the older slot first.
+    func best(_ wanted: Int, near target: [Float], exact: Bool, pool: ScanPool) async -> [vector_candidate] {
+        guard wanted > 0, !snapshot.view.blocks.isEmpty else { return [] }
+        if exact || distance.metric != VECTOR_DOT {
+            let found = await scan(capacity: wanted, bytesPerRow: size * 4, pool: pool) { block, mask, rows, first, heap in
+                vector_scan_floats(distance.metric, target, size, block.floats, mask, rows, first, heap)
+            }
+            return Array(found.prefix(wanted))
+        }
+        let query = Query(target)
+        let capacity = max(Self.minimumCandidates, wanted * Self.oversampling)
+        let candidates = await scan(capacity: capacity, bytesPerRow: size, pool: pool) { block, mask, rows, first, heap in
+            vector_scan_codes(query.handle, block.code, block.scale, mask, rows, first, heap)
+        }
+        return rescored(candidates, near: target, wanted)
+    }
+
+    private func rescored(_ candidates: [vector_candidate], near target: [Float], _ wanted: Int) -> [vector_candidate] {
+        var heap = vector_heap_create(UInt32(wanted))
+        defer { vector_heap_free(&heap) }
+        for candidate in candidates {
+            let floats = snapshot.view.floats(vector, of: Int(candidate.slot), size: size)
+            vector_heap_push(&heap, vector_dot(target, floats, size), candidate.slot)
+        }
+        return Self.sorted(&heap)
+    }
+
+    private typealias ScanBlock =
+        @Sendable (Block.Vectors, UnsafePointer<UInt64>, UInt32, UInt32, UnsafeMutablePointer<vector_heap>) -> Void
+
+    private func scan(
+        capacity: Int, bytesPerRow: Int, pool: ScanPool, _ scanBlock: @escaping ScanBlock
+    ) async -> [vector_candidate] {
+        let blocks = snapshot.view.blocks.count
+        let isBig = mask.population * bytesPerRow >= Self.parallelBytes
+        let parts = await pool.map(isBig ? pool.slices(of: blocks) : [0..<blocks]) { part in
+            self.scan(part, capacity: capacity, scanBlock)
+        }
+        if parts.count == 1 { return parts[0] }
+        var heap = vector_heap_create(UInt32(capacity))
+        defer { vector_heap_free(&heap) }
+        for candidate in parts.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
+        return Self.sorted(&heap)
+    }
+
+    private func scan(_ blocks: Range<Int>, capacity: Int, _ scanBlock: ScanBlock) -> [vector_candidate] {
+        var heap = vector_heap_create(UInt32(capacity))
+        defer { vector_heap_free(&heap) }
+        mask.words.withUnsafeBufferPointer { words in
+            for index in blocks {
+                let first = index * Block.slots
+                let rows = min(Block.slots, snapshot.count - first)
+                guard rows > 0, let base = words.baseAddress else { break }
+                scanBlock(snapshot.view.blocks[index].vectors[vector], base + first / 64, UInt32(rows), UInt32(first), &heap)
+            }
+        }
+        return Self.sorted(&heap)
+    }
+
+    private static func sorted(_ heap: inout vector_heap) -> [vector_candidate] {
+        vector_heap_sort(&heap)
+        return Array(UnsafeBufferPointer(start: heap.items, count: Int(heap.count)))
+    }
+}
