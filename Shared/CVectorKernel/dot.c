@@ -159,16 +159,16 @@ float vector_score(vector_metric metric, const float *a, const float *b, size_t 
 }
 void vector_normalise(float *v, size_t n) {
     float square = chosen->dot(v, v, n);
-    if (!(square > 0)) return;
-    if (square < 1e-30f || !isfinite(square)) { /* the square left float's range: once more in double */
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) sum += (double)v[i] * v[i];
-        double factor = 1 / sqrt(sum);
-        for (size_t i = 0; i < n; i++) v[i] = (float)(v[i] * factor);
+    if (square >= 1e-30f && isfinite(square)) {
+        float length = sqrtf(square);
+        for (size_t i = 0; i < n; i++) v[i] /= length;
         return;
     }
-    float length = sqrtf(square);
-    for (size_t i = 0; i < n; i++) v[i] /= length;
+    double sum = 0; /* zero, or a square that left float's range: once more in double */
+    for (size_t i = 0; i < n; i++) sum += (double)v[i] * v[i];
+    if (!(sum > 0)) return;
+    double factor = 1 / sqrt(sum);
+    for (size_t i = 0; i < n; i++) v[i] = (float)(v[i] * factor);
 }
 int vector_is_finite(const float *v, size_t n) {
     uint32_t bad = 0;

@@ -18,6 +18,7 @@ actor CollectionWriter {
     private var sequence: UInt64
     private var failure: StoreError?
     private var lastCheckpoint = ContinuousClock.now
+    private(set) var repair: OpenedCollection.Repair?
 
     init(
         name: String, folder: String, configuration: CollectionConfiguration, index: PointIndex, syncer: LogSyncer,
@@ -33,6 +34,7 @@ actor CollectionWriter {
         log = opened.log
         manifest = opened.manifest
         sequence = opened.sequence
+        repair = opened.repair
     }
 
     /// Throws: `diskFull` and `wrongInput` with nothing changed.
@@ -106,7 +108,7 @@ actor CollectionWriter {
 
     /// A new log for the requests to come; the checkpoint covers all before it. `nil` when there is nothing to do.
     func beginCheckpoint(compacting: Bool) throws -> CheckpointPlan? {
-        guard log.length > 0 || compacting else { return nil }
+        guard log.length > 0 || compacting || repair != nil else { return nil }
         if let failure = failure ?? log.failure { throw StoreError.unusable(collection: name, reason: failure.description) }
         try log.synchronise()  // a tail can be torn in the last log only
         log = try WriteAheadLog(log.number + 1, in: folder)
@@ -119,6 +121,7 @@ actor CollectionWriter {
         let old = manifest
         manifest = saved
         lastCheckpoint = .now
+        repair = nil
         for number in old.firstLog..<saved.firstLog { unlink(WriteAheadLog.path(number, in: folder)) }
         if old.liveFileName != saved.liveFileName { unlink("\(folder)/\(old.liveFileName)") }
     }

@@ -235,10 +235,11 @@ extension EmbeddedStore: Service {
     func maintain(force: Bool = false) async {
         for collection in collections {
             do {
-                let compacting = collection.needsCompaction
+                let repair = await collection.writer.repair
+                let compacting = collection.needsCompaction || repair == .rewrite
                 let bytes = await collection.writer.logBytes
                 let isDue: Bool
-                if bytes >= options.checkpointBytes {
+                if bytes >= options.checkpointBytes || repair == .checkpoint {
                     isDue = true
                 } else if bytes > 0 {
                     isDue = await collection.writer.timeSinceCheckpoint >= options.checkpointInterval
@@ -271,10 +272,7 @@ private final class FolderLock: Sendable {
     init(_ folder: String) throws {
         descriptor = open("\(folder)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         if descriptor < 0 { throw StoreFile.failure("cannot open", "\(folder)/lock") }
-        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            close(descriptor)
-            throw StoreError.inUse(path: folder)
-        }
+        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 { throw StoreError.inUse(path: folder) }
     }
     deinit { close(descriptor) }
 }

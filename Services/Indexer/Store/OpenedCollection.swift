@@ -8,8 +8,9 @@ struct OpenedCollection {
     var log: WriteAheadLog
     var manifest: Manifest
     var sequence: UInt64
-    /// Something was lost and accepted: a checkpoint now keeps the next start from meeting it again.
-    var needsCheckpoint: Bool
+    /// What keeps the next start from meeting a damage again that was accepted.
+    var repair: Repair?
+    enum Repair { case checkpoint, rewrite }
 
     /// A new, empty collection in `folder`, which exists.
     static func create(in folder: String, sizes: [Int]) throws {
@@ -24,6 +25,7 @@ struct OpenedCollection {
     init(folder: String, sizes: [Int], index: PointIndex, acceptLoss: Bool, log: Log) throws {
         let manifest = try Manifest(in: folder)
         let segment = try Segment(folder: folder, generation: manifest.generation, sizes: sizes, create: false)
+        var repair: Repair?
         for extent in manifest.extents {
             let found = try segment.checksum(slots: extent.slots, payload: extent.payload)
             for (position, path) in segment.paths.enumerated() where found[position] != extent.checksums[position] {
@@ -31,6 +33,7 @@ struct OpenedCollection {
                     file: path, offset: position == 1 ? extent.payload.lowerBound : extent.slots.lowerBound,
                     reason: "the checksum of slots \(extent.slots.lowerBound) to \(extent.slots.upperBound) does not match")
                 guard acceptLoss else { throw problem }
+                repair = .rewrite
                 log.error("segment.damage_accepted", ["reason": .string("\(problem)")])
             }
         }
@@ -54,7 +57,7 @@ struct OpenedCollection {
         self.manifest = manifest
         self.log = try WriteAheadLog(numbers[numbers.count - 1], in: folder, length: length)
         sequence = replay.sequence
-        needsCheckpoint = replay.lostRecords
+        self.repair = repair ?? (replay.lostRecords ? .checkpoint : nil)
         try Self.removeStrays(folder, manifest: manifest, vectors: sizes.count)
     }
 
