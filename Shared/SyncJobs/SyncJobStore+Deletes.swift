@@ -6,6 +6,10 @@ package struct DeletionCheck: Sendable, Equatable {
     package var candidates: Int64
     /// Records of the datasource in this collection.
     package var records: Int64
+    package init(candidates: Int64, records: Int64) {
+        self.candidates = candidates
+        self.records = records
+    }
     package func exceeds(share: Double) -> Bool { Double(candidates) > Double(records) * share }
 }
 
