@@ -1,0 +1,52 @@
+import FastJSON
+import Foundation
+import HTTPServer
+import Postgres
+import Redis
+import ServiceRuntime
+import TestServers
+import WireProtocol
+
+@testable import Orchestrator
+
+/// The orchestrator's routes over a real PostgreSQL and Redis; the other services are not there.
+struct OrchestratorFixture {
+    static let key = "test-key-0123456789"
+    let router: Router
+    let parts: OrchestratorParts
+
+    init() async throws {
+        let environment = Environment([
+            "DATABASE_URL": try PostgresServer.shared.createDatabase(), "REDIS_URL": try RedisServer.shared.url,
+            "SECRETS_KEY": String(repeating: "ab", count: 32), "ADMIN_API_KEY": Self.key,
+            // Nobody listens on port 9 (discard) of the loopback.
+            "EMBEDDER_URL": "http://127.0.0.1:9", "INDEXER_URL": "http://127.0.0.1:9", "DATA_HARVESTER_URL": "http://127.0.0.1:9",
+            "DATA_PROCESSOR_URL": "http://127.0.0.1:9", "AI_STATUS_URL": "http://127.0.0.1:9",
+        ])
+        let configuration = try OrchestratorConfiguration(from: environment)
+        let pool = PostgresPool(
+            url: configuration.databaseURL, size: 4, log: .silent, metrics: nil, applicationName: "orchestrator-tests")
+        for migrator in OrchestratorParts.migrators(pool: pool) { _ = try await migrator.up() }
+        parts = OrchestratorParts(
+            configuration, pool: pool, redis: RedisConnection(url: configuration.redisURL, log: .silent), metrics: Metrics(),
+            log: .silent)
+        _ = try await parts.keys.bootstrap(preset: Self.key)
+        router = await parts.routes().router(metrics: Metrics(), shutdown: Shutdown())
+    }
+
+    func send(
+        _ method: String, _ target: String, _ body: JSONValue? = nil, key: String? = OrchestratorFixture.key
+    ) async throws -> (status: Int, body: JSONValue) {
+        var headers = HTTPFields()
+        if let key { headers["authorization"] = "Bearer \(key)" }
+        let request = try HTTPRequest(method: method, target: target, headers: headers, body: body?.serializedBytes ?? [])
+        let response = await router.respond(to: request)
+        let bytes = response.bytes ?? []
+        return (response.status, bytes.isEmpty ? .null : try JSONReader.parse(bytes))
+    }
+
+    static let datasource: JSONValue = [
+        "name": "shop", "type": "csv", "connectionConfig": [:], "fieldMapping": ["id": "sku", "title": "name"],
+        "embeddingFields": ["title"], "qdrantCollection": "products",
+    ]
+}
