@@ -40,36 +40,44 @@ let domain: [Module] = [
         "Datasources", uses: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "WireProtocol"],
         resources: ["Migrations"]),
     .library(
-        "ServiceClients", uses: ["FastJSON", "HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
+        "ServiceClients",
+        uses: ["FastJSON", "HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
 ]
 
-let everyService = ["FastJSON", "HTTPClient", "HTTPServer", "Resilience", "ServiceClients", "ServiceRuntime", "WireProtocol"]
+let everyService = [
+    "FastJSON", "HTTPClient", "HTTPServer", "Resilience", "ServiceClients", "ServiceRuntime", "WireProtocol",
+]
 let services: [Module] = [
     .service(
         "Orchestrator", uses: ["Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"],
         resources: ["Migrations", "OpenAPI"]),
     .service(
-        "DataHarvester", uses: ["CPCRE2", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
+        "DataHarvester",
+        uses: ["CPCRE2", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
     .service("DataProcessor", uses: ["CPCRE2", "Crypto", "Redis"]),
     .service("Embedder", uses: ["COpenBLAS", "CTransformerKernel", "Crypto", "Redis", "WorkQueue"]),
     .service("Indexer", uses: ["CVectorKernel", "CZlib", "Crypto", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
     .service("AIStatus", uses: ["Postgres", "Redis"]),
 ]
 
-let tests: [Module] = [
-    .library("TestServers", in: "Tests"), .tests(of: "TestServers"),
-    .tests(of: "WireProtocol"), .tests(of: "Resilience"), .tests(of: "ServiceRuntime", with: ["WireProtocol"]),
-    .tests(of: "FastJSON", with: ["WireProtocol"]), .tests(of: "Crypto"),
-    .tests(of: "HTTPServer", with: ["FastJSON", "HTTPClient", "ServiceRuntime", "WireProtocol"]),
-    .tests(of: "HTTPClient", with: ["HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
-    .tests(of: "Redis", with: ["Resilience", "ServiceRuntime", "TestServers"]),
-    .tests(of: "Postgres", with: ["Resilience", "ServiceRuntime", "TestServers"]),
-    .tests(of: "WorkQueue", with: ["Redis", "ServiceRuntime", "TestServers", "WireProtocol"]),
-    .tests(of: "SyncJobs", with: ["Crypto", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
-    .tests(of: "Datasources", with: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
-    .bench("Bench", uses: ["Redis", "ServiceRuntime", "WireProtocol", "WorkQueue"]),
-    .tests(of: "ServiceClients", with: ["HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
-] + services.map { .tests(of: $0.name, with: $0.uses + ["TestServers"]) }
+let tests: [Module] =
+    [
+        .library("TestServers", in: "Tests"), .tests(of: "TestServers"),
+        .tests(of: "WireProtocol"), .tests(of: "Resilience"), .tests(of: "ServiceRuntime", with: ["WireProtocol"]),
+        .tests(of: "FastJSON", with: ["WireProtocol"]), .tests(of: "Crypto"),
+        .tests(of: "HTTPServer", with: ["FastJSON", "HTTPClient", "ServiceRuntime", "WireProtocol"]),
+        .tests(of: "HTTPClient", with: ["HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
+        .tests(of: "Redis", with: ["Resilience", "ServiceRuntime", "TestServers"]),
+        .tests(of: "Postgres", with: ["Resilience", "ServiceRuntime", "TestServers"]),
+        .tests(of: "WorkQueue", with: ["Redis", "ServiceRuntime", "TestServers", "WireProtocol"]),
+        .tests(of: "SyncJobs", with: ["Crypto", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
+        .tests(
+            of: "Datasources",
+            with: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
+        .bench("Bench", uses: ["Redis", "ServiceRuntime", "WireProtocol", "WorkQueue"]),
+        .tests(
+            of: "ServiceClients", with: ["HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
+    ] + services.map { .tests(of: $0.name, with: $0.uses + ["TestServers"]) }
 
 // MARK: - How the table becomes a package
 
@@ -111,7 +119,7 @@ struct Module {
         case .system(let pkgConfig, let apt):
             return .systemLibrary(name: name, path: path, pkgConfig: pkgConfig, providers: [.apt([apt])])
         case .c(let links):
-            let fast: [String] = ["-O2"]   // C is -O0 in debug builds otherwise: ten times slower tests
+            let fast: [String] = ["-O2"]  // C is -O0 in debug builds otherwise: ten times slower tests
             return .target(
                 name: name, path: path, cSettings: [.unsafeFlags(fast, .when(configuration: .debug))],
                 cxxSettings: [.unsafeFlags(fast, .when(configuration: .debug))],

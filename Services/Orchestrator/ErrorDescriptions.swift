@@ -7,28 +7,20 @@ import SyncJobs
 import WireProtocol
 import WorkQueue
 
-/// What the errors of the modules below mean to a client: one place for all routes.
-@Sendable func describeErrors(
-    _ request: HTTPRequest, next: @Sendable (HTTPRequest) async throws -> HTTPResponse
-) async throws -> HTTPResponse {
-    do {
-        return try await next(request)
-    } catch let error as DatasourcesError {
-        throw Problem(describing: error)
-    } catch let error as SyncJobsError {
-        throw Problem(describing: error)
-    } catch let error as ServiceClientError {
-        throw Problem.unavailable("\(error)", retryAfter: .seconds(5))
-    } catch let error as PostgresError where error.isRetryable {
-        throw Problem.unavailable("the database does not answer", retryAfter: .seconds(5))
-    } catch is RedisError {
-        throw Problem.unavailable("Redis does not answer", retryAfter: .seconds(5))
-    } catch let error as WorkQueueError {
-        throw Problem.unavailable("\(error)", retryAfter: .seconds(5))
-    }
-}
-
 extension Problem {
+    /// What an error of the modules below means to a client: one place for all routes.
+    init(describing error: any Error) {
+        switch error {
+        case let error as DatasourcesError: self.init(describing: error)
+        case let error as SyncJobsError: self.init(describing: error)
+        case is ServiceClientError, is WorkQueueError: self = .unavailable("\(error)", retryAfter: .seconds(5))
+        case let error as PostgresError where error.isRetryable:
+            self = .unavailable("the database does not answer", retryAfter: .seconds(5))
+        case is RedisError: self = .unavailable("Redis does not answer", retryAfter: .seconds(5))
+        default: self.init(answering: error)
+        }
+    }
+
     init(describing error: DatasourcesError) {
         switch error {
         case .invalid(let problems):

@@ -16,6 +16,7 @@ struct OrchestratorRoutes: Sendable {
 
     func router(metrics: Metrics, shutdown: Shutdown) -> Router {
         var router = Router()
+        router.errorForm = { error, request in Problem(describing: error).response(instance: request.path) }
         router.use { try await crossOrigin.handle($0, next: $1) }
         router.addOperationalRoutes(
             service: "orchestrator", version: suiteVersion, health: health.own, metrics: metrics, shutdown: shutdown)
@@ -26,7 +27,6 @@ struct OrchestratorRoutes: Sendable {
         router.on("GET", "/api/health/qdrant") { _ in try await health.one("qdrant") }
 
         router.use { try await authentication.handle($0, next: $1) }
-        router.use { try await describeErrors($0, next: $1) }
         router.on("GET", "/api/openapi.json") { _ in Self.openAPI }
         router.on("GET", "/openapi.json") { _ in Self.openAPI }
         datasources.add(to: &router)

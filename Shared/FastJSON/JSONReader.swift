@@ -76,7 +76,8 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
         let depthError: Int32 = 4  // simdjson::DEPTH_ERROR
         self.init(
             message: code == depthError
-                ? "nested deeper than \(maximumDepth) levels" : "not valid JSON: \(String(cString: json_error_message(code)))")
+                ? "nested deeper than \(maximumDepth) levels"
+                : "not valid JSON: \(String(cString: json_error_message(code)))")
     }
 
     package var description: String { path.map { "\($0): \(message)" } ?? message }

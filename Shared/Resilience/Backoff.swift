@@ -16,7 +16,8 @@ package struct Backoff: Sendable, Equatable {
 
     /// `failures` so far, at least 1. `nil` when no attempt is left.
     package func delay(
-        afterFailures failures: Int, serverAsksFor: Duration? = nil, random: (ClosedRange<Double>) -> Double = { .random(in: $0) }
+        afterFailures failures: Int, serverAsksFor: Duration? = nil,
+        random: (ClosedRange<Double>) -> Double = { .random(in: $0) }
     ) -> Duration? {
         guard failures < attempts else { return nil }
         if let asked = serverAsksFor { return asked + min(.seconds(1), asked / 10) * random(0...1) }
@@ -27,7 +28,8 @@ package struct Backoff: Sendable, Equatable {
 
 /// Runs `operation` until it succeeds, fails for good, or no attempt is left. `isRetryable` decides from the error.
 package func retrying<Value: Sendable>(
-    _ backoff: Backoff, isRetryable: (any Error) -> Bool, sleep: (Duration) async throws -> Void = { try await Task.sleep(for: $0) },
+    _ backoff: Backoff, isRetryable: (any Error) -> Bool,
+    sleep: (Duration) async throws -> Void = { try await Task.sleep(for: $0) },
     operation: () async throws -> Value
 ) async throws -> Value {
     var failures = 0

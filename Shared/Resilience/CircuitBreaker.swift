@@ -71,12 +71,13 @@ package struct CircuitBreaker: Sendable {
         guard case .halfOpen = state else { return .allowed(Permit(generation: generation, isProbe: false)) }
         if let since = probeSince, now - since < policy.probeLimit { return .refused(until: since + policy.probeLimit) }
         probeSince = now
-        generation += 1   // a probe that was given up reports in vain
+        generation += 1  // a probe that was given up reports in vain
         return .allowed(Permit(generation: generation, isProbe: true))
     }
 
     package mutating func report(
-        _ outcome: Outcome, of permit: Permit, at now: Instant, random: (ClosedRange<Double>) -> Double = { .random(in: $0) }
+        _ outcome: Outcome, of permit: Permit, at now: Instant,
+        random: (ClosedRange<Double>) -> Double = { .random(in: $0) }
     ) {
         guard permit.generation == generation else { return }
         switch (state, outcome) {

@@ -100,9 +100,11 @@ package struct ConfigurationReader {
     /// A URL kept as text (credentials may be in it: never log it; see `redacted`).
     package mutating func url(_ name: String, default fallback: String, schemes: [String]) -> String {
         let text = secret(name) ?? fallback
-        guard let url = URL(string: text), let scheme = url.scheme, schemes.contains(scheme), url.host != nil || scheme == "unix"
+        guard let url = URL(string: text), let scheme = url.scheme, schemes.contains(scheme),
+            url.host != nil || scheme == "unix"
         else {
-            problems.append("\(name) must be a URL that starts with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
+            problems.append(
+                "\(name) must be a URL that starts with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
             return fallback
         }
         return text

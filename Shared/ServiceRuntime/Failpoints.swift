@@ -18,8 +18,12 @@ package final class Failpoints: Sendable {
         var parsed: [Plan] = []
         for part in (specification ?? "").split(separator: ",") {
             let fields = part.split(separator: ":")
-            guard fields.count == 3, let count = Int(fields[1]), count > 0, let action = Action(rawValue: String(fields[2])) else {
-                throw ConfigurationError(problems: ["FAILPOINT must be name:count:abort or name:count:pause, not \"\(part)\""])
+            guard fields.count == 3, let count = Int(fields[1]), count > 0,
+                let action = Action(rawValue: String(fields[2]))
+            else {
+                throw ConfigurationError(problems: [
+                    "FAILPOINT must be name:count:abort or name:count:pause, not \"\(part)\""
+                ])
             }
             parsed.append(Plan(name: String(fields[0]), remaining: count, action: action))
         }

@@ -89,7 +89,9 @@ package actor HealthChecks {
 
     private final class FirstOutcome: Sendable {
         private let continuation = Mutex<CheckedContinuation<String?, Never>?>(nil)
-        func arm(_ continuation: CheckedContinuation<String?, Never>) { self.continuation.withLock { $0 = continuation } }
+        func arm(_ continuation: CheckedContinuation<String?, Never>) {
+            self.continuation.withLock { $0 = continuation }
+        }
         func settle(_ outcome: String?) {
             let waiting = continuation.withLock { continuation in
                 defer { continuation = nil }

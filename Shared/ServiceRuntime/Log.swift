@@ -40,12 +40,18 @@ package struct Log: Sendable {
         with(["trace_id": .string(trace.traceID), "span_id": .string(trace.spanID)])
     }
 
-    package func debug(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) { emit(.debug, event, fields) }
-    package func info(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) { emit(.info, event, fields) }
+    package func debug(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) {
+        emit(.debug, event, fields)
+    }
+    package func info(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) {
+        emit(.info, event, fields)
+    }
     package func warning(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) {
         emit(.warning, event, fields)
     }
-    package func error(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) { emit(.error, event, fields) }
+    package func error(_ event: StaticString, _ fields: KeyValuePairs<String, JSONValue> = [:]) {
+        emit(.error, event, fields)
+    }
 
     private func emit(_ level: Level, _ event: StaticString, _ more: KeyValuePairs<String, JSONValue>) {
         guard level >= self.level else { return }

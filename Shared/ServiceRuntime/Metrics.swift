@@ -57,7 +57,8 @@ package final class Metrics: Sendable {
         series(name, .histogram, help, labels, bounds: buckets)
     }
 
-    package func add(_ name: String, _ amount: Double = 1, help: String, _ labels: KeyValuePairs<String, String> = [:]) {
+    package func add(_ name: String, _ amount: Double = 1, help: String, _ labels: KeyValuePairs<String, String> = [:])
+    {
         series(name, .counter, help, labels).add(amount)
     }
     package func set(_ name: String, _ value: Double, help: String, _ labels: KeyValuePairs<String, String> = [:]) {

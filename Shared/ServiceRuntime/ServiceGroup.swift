@@ -44,12 +44,11 @@ package struct ServiceGroup: Sendable {
             }
             var remaining = services.count
             while remaining > 0, let finished = try await group.next() {
-                if finished {
-                    remaining -= 1
-                } else {
+                guard finished else {
                     log.warning("service.grace_period_over", ["parts_still_running": .integer(Int64(remaining))])
                     break
                 }
+                remaining -= 1
             }
             group.cancelAll()
             // A part that ignores its cancellation must not keep the process alive: `run` exits right after this.
@@ -81,7 +80,8 @@ package func run(
 ) async {
     signal(SIGPIPE, SIG_IGN)
     let level = environment.values["LOG_LEVEL"].flatMap(Log.Level.init) ?? .info
-    let format = environment.values["LOG_FORMAT"].flatMap(Log.Format.init) ?? (isatty(STDOUT_FILENO) == 1 ? .text : .json)
+    let format =
+        environment.values["LOG_FORMAT"].flatMap(Log.Format.init) ?? (isatty(STDOUT_FILENO) == 1 ? .text : .json)
     let log = Log(service: service, level: level, format: format)
     do {
         try await body(log)

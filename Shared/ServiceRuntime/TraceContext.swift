@@ -13,7 +13,8 @@ package struct TraceContext: Sendable, Equatable {
 
     /// For who makes many: the system's generator is a system call a number.
     package init(using generator: inout some RandomNumberGenerator) {
-        self.init(high: .random(in: 1 ... .max, using: &generator), low: generator.next(), using: &generator, sampled: true)
+        self.init(
+            high: .random(in: 1 ... .max, using: &generator), low: generator.next(), using: &generator, sampled: true)
     }
 
     private init(high: UInt64, low: UInt64, using generator: inout some RandomNumberGenerator, sampled: Bool) {

@@ -9,7 +9,8 @@ package struct EmbeddingSpace: WireType, Hashable {
     package var taskScheme: String
     package var normalized: Bool
 
-    package init(provider: String, model: String, dimensions: Int, taskScheme: String = "none", normalized: Bool = true) {
+    package init(provider: String, model: String, dimensions: Int, taskScheme: String = "none", normalized: Bool = true)
+    {
         self.provider = provider
         self.model = model
         self.dimensions = dimensions

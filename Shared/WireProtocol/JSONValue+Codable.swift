@@ -11,7 +11,9 @@ extension JSONValue: Codable {
     package init(from decoder: any Decoder) throws {
         if let container = try? decoder.container(keyedBy: Name.self) {
             var object = JSONObject()
-            for name in container.allKeys { object[name.stringValue] = try container.decode(JSONValue.self, forKey: name) }
+            for name in container.allKeys {
+                object[name.stringValue] = try container.decode(JSONValue.self, forKey: name)
+            }
             self = .object(object)
             return
         }

@@ -14,7 +14,8 @@ extension RecordBatch {
 
     package func encoded() throws -> [UInt8] {
         var writer = ByteWriter()
-        writer.reserve(256 + records.reduce(0) { $0 + 96 + $1.text.utf8.count + $1.payload.count + $1.vector.count * 4 })
+        writer.reserve(
+            256 + records.reduce(0) { $0 + 96 + $1.text.utf8.count + $1.payload.count + $1.vector.count * 4 })
         writer.field([UInt8](try JSONEncoder().encode(header)))
         writer.integer(UInt32(records.count))
         for record in records {
@@ -93,7 +94,9 @@ private struct ByteReader {
     }
     mutating func integer<Value: FixedWidthInteger>(_: Value.Type) throws -> Value {
         let range = try take(MemoryLayout<Value>.size)
-        return bytes.withUnsafeBytes { Value(littleEndian: $0.loadUnaligned(fromByteOffset: range.lowerBound, as: Value.self)) }
+        return bytes.withUnsafeBytes {
+            Value(littleEndian: $0.loadUnaligned(fromByteOffset: range.lowerBound, as: Value.self))
+        }
     }
     mutating func field() throws -> [UInt8] {
         let count = Int(try integer(UInt32.self))
@@ -102,7 +105,9 @@ private struct ByteReader {
     mutating func text() throws -> String {
         let count = Int(try integer(UInt32.self))
         let range = try take(count)
-        return bytes.withUnsafeBufferPointer { String(decoding: UnsafeBufferPointer(rebasing: $0[range]), as: UTF8.self) }
+        return bytes.withUnsafeBufferPointer {
+            String(decoding: UnsafeBufferPointer(rebasing: $0[range]), as: UTF8.self)
+        }
     }
     mutating func floats() throws -> [Float] {
         let count = Int(try integer(UInt32.self))

@@ -17,10 +17,12 @@ struct OrchestratorFixture {
 
     init() async throws {
         let environment = Environment([
-            "DATABASE_URL": try PostgresServer.shared.createDatabase(), "REDIS_URL": try RedisServer.shared.url,
+            "DATABASE_URL": try await PostgresServer.shared().createDatabase(),
+            "REDIS_URL": try await RedisServer.shared().createDatabase(),
             "SECRETS_KEY": String(repeating: "ab", count: 32), "ADMIN_API_KEY": Self.key,
             // Nobody listens on port 9 (discard) of the loopback.
-            "EMBEDDER_URL": "http://127.0.0.1:9", "INDEXER_URL": "http://127.0.0.1:9", "DATA_HARVESTER_URL": "http://127.0.0.1:9",
+            "EMBEDDER_URL": "http://127.0.0.1:9", "INDEXER_URL": "http://127.0.0.1:9",
+            "DATA_HARVESTER_URL": "http://127.0.0.1:9",
             "DATA_PROCESSOR_URL": "http://127.0.0.1:9", "AI_STATUS_URL": "http://127.0.0.1:9",
         ])
         let configuration = try OrchestratorConfiguration(from: environment)
@@ -28,7 +30,8 @@ struct OrchestratorFixture {
             url: configuration.databaseURL, size: 4, log: .silent, metrics: nil, applicationName: "orchestrator-tests")
         for migrator in OrchestratorParts.migrators(pool: pool) { _ = try await migrator.up() }
         parts = OrchestratorParts(
-            configuration, pool: pool, redis: RedisConnection(url: configuration.redisURL, log: .silent), metrics: Metrics(),
+            configuration, pool: pool, redis: RedisConnection(url: configuration.redisURL, log: .silent),
+            metrics: Metrics(),
             log: .silent)
         _ = try await parts.keys.bootstrap(preset: Self.key)
         router = await parts.routes().router(metrics: Metrics(), shutdown: Shutdown())
@@ -39,7 +42,8 @@ struct OrchestratorFixture {
     ) async throws -> (status: Int, body: JSONValue) {
         var headers = HTTPFields()
         if let key { headers["authorization"] = "Bearer \(key)" }
-        let request = try HTTPRequest(method: method, target: target, headers: headers, body: body?.serializedBytes ?? [])
+        let request = try HTTPRequest(
+            method: method, target: target, headers: headers, body: body?.serializedBytes ?? [])
         let response = await router.respond(to: request)
         let bytes = response.bytes ?? []
         return (response.status, bytes.isEmpty ? .null : try JSONReader.parse(bytes))

@@ -86,11 +86,14 @@ struct OrchestratorRoutesTests {
         #expect(answer.body["detail"]?.string?.contains("no collection is called none") == true)
     }
 
-    @Test(arguments: [
-        ("query", ["collection": "a"] as JSONValue), ("limit", ["collection": "a", "query": "b", "limit": 1_000_000_000]),
-        ("filter", ["collection": "a", "query": "b", "filter": []]), ("mode", ["collection": "a", "query": "b", "mode": "x"]),
+    static let wrongSearches: [(String, JSONValue)] = [
+        ("query", ["collection": "a"]), ("limit", ["collection": "a", "query": "b", "limit": 1_000_000_000]),
+        ("filter", ["collection": "a", "query": "b", "filter": []]),
+        ("mode", ["collection": "a", "query": "b", "mode": "x"]),
         ("colour", ["collection": "a", "query": "b", "colour": 1]),
-    ])
+    ]
+
+    @Test(arguments: wrongSearches)
     func aWrongMemberOfASearchIsNamed(_ field: String, _ body: JSONValue) async throws {
         let answer = try await OrchestratorFixture().send("POST", "/api/search", body)
         #expect(answer.status == 400)
@@ -109,7 +112,8 @@ struct OrchestratorRoutesTests {
 struct OrchestratorConfigurationTests {
     @Test func everyProblemIsReportedAtOnce() {
         #expect {
-            try OrchestratorConfiguration(from: .init(["PORT": "x", "REDIS_URL": "http://a", "ADMIN_API_KEY": "short"]))
+            try OrchestratorConfiguration(
+                from: .init(["PORT": "x", "REDIS_URL": "http://a", "ADMIN_API_KEY": "short"]))
         } throws: { error in
             ["PORT", "REDIS_URL", "ADMIN_API_KEY", "SECRETS_KEY"].allSatisfy { "\(error)".contains($0) }
         }

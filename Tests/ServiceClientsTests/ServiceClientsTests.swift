@@ -14,7 +14,8 @@ struct ServiceClientsTests {
     private func serve(_ build: (inout Router) -> Void) async throws -> (url: String, server: HTTPServer) {
         var router = Router()
         build(&router)
-        let server = HTTPServer(host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics(), accessLog: false)
+        let server = HTTPServer(
+            host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics(), accessLog: false)
         return ("http://127.0.0.1:\(try await server.start())", server)
     }
 
@@ -57,7 +58,8 @@ struct ServiceClientsTests {
                 let body: JSONValue = [
                     "job_id": "j-1", "status": "completed",
                     "data": [
-                        "data": [["a": 1]], "row_errors": [["index": 1, "operation": "cast", "message": "is no number"]],
+                        "data": [["a": 1]],
+                        "row_errors": [["index": 1, "operation": "cast", "message": "is no number"]],
                     ],
                 ]
                 return .json(body)
