@@ -45,12 +45,10 @@ package struct EmbedderClient: Sendable {
     /// The space of the suite's own embedding settings.
     package func defaultSpace(trace: TraceContext? = nil) async throws -> EmbeddingSpace {
         let answer = try await caller.json("GET", "/providers", trace: trace)
-        guard let space = answer["default"], let provider = space["provider"]?.string,
-            let model = space["model"]?.string,
-            let dimensions = space["dimensions"]?.integer, dimensions > 0
-        else { throw ServiceClientError.malformed(service: "embedder", reason: "no default embedding space") }
-        return EmbeddingSpace(
-            provider: provider, model: model, dimensions: Int(dimensions),
-            taskScheme: space["task_scheme"]?.string ?? "none", normalized: space["normalized"]?.bool ?? true)
+        let provider = answer["providers"]?.array?.first { $0["default"] == true }
+        guard let space = provider?["space"]?.string.flatMap(EmbeddingSpace.init(identifier:)) else {
+            throw ServiceClientError.malformed(service: "embedder", reason: "no default embedding space")
+        }
+        return space
     }
 }
