@@ -15,7 +15,7 @@ check() {
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 mapfile -t python < <(git ls-files '*.py')
 mapfile -t yaml < <(git ls-files '*.yml' '*.yaml')
-check Dockerfile "$venv/bin/hadolint" Dockerfile
+check deploy/Dockerfile "$venv/bin/hadolint" deploy/Dockerfile
 check docker-compose.yml "$venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
 check yamllint yamllint "${yaml[@]}"
 check shellcheck shellcheck "${scripts[@]}"
