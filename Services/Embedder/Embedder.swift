@@ -1,6 +1,41 @@
+import HTTPClient
+import HTTPServer
+import Redis
 import ServiceRuntime
+import WireProtocol
+import WorkQueue
 
 @main
 enum Embedder {
-    static func main() async {}
+    static let version = "1.0.0"
+
+    static func main() async {
+        await run("embedder") { log in
+            let configuration = try EmbedderConfiguration(from: Environment())
+            let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
+            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let cacheRedis = configuration.cacheURL == configuration.redisURL
+                ? redis : RedisConnection(url: configuration.cacheURL, log: log)
+            let queue = WorkQueue(redis: redis, metrics: metrics, log: log)
+            let service = EmbeddingService(
+                gates: try EmbeddingProviders(configuration, metrics: metrics, log: log).gates,
+                cache: EmbeddingCache(redis: cacheRedis, settings: configuration.cache, metrics: metrics, log: log),
+                failpoints: configuration.failpoints, metrics: metrics)
+            await health.add(service, redis: redis, cache: cacheRedis)
+            let worker = EmbedWorker(
+                consumer: QueueConsumer(
+                    queue: .embed, service: "embedder", redisURL: configuration.redisURL, metrics: metrics, log: log),
+                queue: queue, service: service, fence: EpochFence(queue: queue), settings: configuration.worker,
+                failpoints: configuration.failpoints, metrics: metrics, log: log)
+            var router = Router()
+            router.addOperationalRoutes(
+                service: "embedder", version: version, health: health, metrics: metrics, shutdown: shutdown)
+            router.addEmbedderRoutes(service, configuration: configuration)
+            let server = HTTPServer(
+                host: configuration.host, port: configuration.port, router: router, log: log, metrics: metrics)
+            try await ServiceGroup(
+                [server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+            ).run()
+        }
+    }
 }
