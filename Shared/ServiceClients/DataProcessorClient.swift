@@ -11,9 +11,17 @@ package struct DataProcessorClient: Sendable {
         package var interval: Duration
         /// For the whole job.
         package var limit: Duration
-        package init(interval: Duration = .seconds(2), limit: Duration = .seconds(300)) {
+        package var now: @Sendable () -> ContinuousClock.Instant
+        package var sleep: @Sendable (Duration) async throws -> Void
+        package init(
+            interval: Duration = .seconds(2), limit: Duration = .seconds(300),
+            now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
+            sleep: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+        ) {
             self.interval = interval
             self.limit = limit
+            self.now = now
+            self.sleep = sleep
         }
     }
 
@@ -44,32 +52,51 @@ package struct DataProcessorClient: Sendable {
     {
         var writer = JSONWriter()
         writer.write(.object(["dataset": .array(dataset), "operations": .array(operations)]))
-        // Handing in twice makes two jobs with one result: harmless.
-        let accepted = try caller.read(
-            await caller.send("POST", "/process", body: writer.bytes, timeout: .seconds(60), trace: trace))
-        guard let id = accepted["job_id"]?.string else {
-            throw ServiceClientError.malformed(service: "data-processor", reason: "no job_id")
-        }
-        return try await result(of: id, trace: trace)
-    }
-
-    private func result(of id: String, trace: TraceContext?) async throws -> Result {
-        let deadline = ContinuousClock.now + polling.limit
-        let seconds = max(1, polling.interval.components.seconds)
+        let deadline = polling.now() + polling.limit
         while true {
-            let job = try await caller.json(
-                "GET", "/jobs/\(id)?wait=\(seconds)", timeout: polling.interval + .seconds(30), trace: trace)
-            switch job["status"]?.string {
-            case "completed": return Result(job)
-            case "failed":
-                throw ServiceClientError.refused(
-                    service: "data-processor", status: 422, detail: job["error"]?.string ?? "the job failed")
-            default:
-                guard ContinuousClock.now < deadline else {
-                    throw ServiceClientError.timedOut(service: "data-processor", after: polling.limit)
-                }
+            // Handing in twice makes two jobs with one result: harmless.
+            let accepted = try caller.read(
+                await caller.send("POST", "/process", body: writer.bytes, timeout: .seconds(60), trace: trace))
+            guard let id = accepted["job_id"]?.string else {
+                throw ServiceClientError.malformed(service: "data-processor", reason: "no job_id")
+            }
+            do {
+                return try await result(of: id, until: deadline, trace: trace)
+            } catch let error as ServiceClientError where error.status == 404 {
+                // The job store has forgotten it (it keeps no inputs): handed in again.
+                try checkTime(deadline)
             }
         }
+    }
+
+    /// Asks until the job is final. A service that does not answer is asked again until the time is over.
+    private func result(
+        of id: String, until deadline: ContinuousClock.Instant, trace: TraceContext?
+    ) async throws -> Result {
+        let path = "/jobs/\(ServiceCaller.segment(id))?wait=\(max(1, polling.interval.components.seconds))"
+        while true {
+            let asked = polling.now()
+            do {
+                let job = try await caller.json(
+                    "GET", path, timeout: polling.interval + .seconds(30), isIdempotent: false, trace: trace)
+                switch job["status"]?.string {
+                case "completed": return Result(job)
+                case "failed":
+                    throw ServiceClientError.refused(
+                        service: "data-processor", status: 422, detail: job["error"]?.string ?? "the job failed")
+                default: try checkTime(deadline)
+                }
+            } catch let error as ServiceClientError where error.isRetryable {
+                guard polling.now() < deadline else { throw error }
+            }
+            // The service has held the question for the interval, or it could not.
+            let rest = polling.interval - (polling.now() - asked)
+            if rest > .zero { try await polling.sleep(rest) }
+        }
+    }
+
+    private func checkTime(_ deadline: ContinuousClock.Instant) throws(ServiceClientError) {
+        if polling.now() >= deadline { throw .timedOut(service: "data-processor", after: polling.limit) }
     }
 }
 

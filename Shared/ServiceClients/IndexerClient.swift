@@ -18,12 +18,12 @@ package struct IndexerClient: Sendable {
     }
 
     package func exists(collection: String) async throws -> Bool {
-        try await result("GET", "/collections/\(collection)/exists")["exists"]?.bool ?? false
+        try await result("GET", "\(path(collection))/exists")["exists"]?.bool ?? false
     }
 
     package func createCollection(_ name: String, body: JSONValue) async throws {
         do {
-            _ = try await result("PUT", "/collections/\(name)", body)
+            _ = try await result("PUT", path(name), body)
         } catch let error as ServiceClientError where error.status == 409 {
             // Another replica made it meanwhile.
         }
@@ -32,37 +32,55 @@ package struct IndexerClient: Sendable {
     /// One that is not there is deleted already.
     package func deleteCollection(_ name: String) async throws {
         do {
-            _ = try await result("DELETE", "/collections/\(name)")
+            _ = try await result("DELETE", path(name))
         } catch let error as ServiceClientError where error.status == 404 {
         }
     }
 
     package func info(collection: String) async throws -> JSONValue {
-        try await result("GET", "/collections/\(collection)")
+        try await result("GET", path(collection))
     }
 
     package func count(collection: String, filter: JSONValue? = nil) async throws -> Int64 {
         var body: JSONObject = ["exact": true]
         body["filter"] = filter
-        return try await result("POST", "/collections/\(collection)/points/count", .object(body))["count"]?.integer ?? 0
+        return try await result("POST", "\(path(collection))/points/count", .object(body))["count"]?.integer ?? 0
     }
 
+    /// `points`: Qdrant's point structs. Answers when they are stored.
+    package func upsert(collection: String, points: [JSONValue], trace: TraceContext? = nil) async throws {
+        _ = try await result("PUT", "\(path(collection))/points?wait=true", ["points": .array(points)], trace: trace)
+    }
+
+    /// Of these ids, the points that are there.
+    package func retrieve(collection: String, ids: [JSONValue], withVector: Bool = false) async throws -> [JSONValue] {
+        let body: JSONValue = ["ids": .array(ids), "with_payload": true, "with_vector": .bool(withVector)]
+        return try await result("POST", "\(path(collection))/points", body).array ?? []
+    }
+
+    package func deletePoints(collection: String, ids: [JSONValue]) async throws {
+        _ = try await result("POST", "\(path(collection))/points/delete?wait=true", ["points": .array(ids)])
+    }
+
+    /// What matches; a collection that is not there has nothing to delete.
     package func deletePoints(collection: String, filter: JSONValue) async throws {
         do {
-            _ = try await result("POST", "/collections/\(collection)/points/delete?wait=true", ["filter": filter])
+            _ = try await result("POST", "\(path(collection))/points/delete?wait=true", ["filter": filter])
         } catch let error as ServiceClientError where error.status == 404 {
         }
     }
 
     /// The points that a query (`/points/query`) finds.
     package func query(collection: String, body: JSONValue, trace: TraceContext? = nil) async throws -> [JSONValue] {
-        try await result("POST", "/collections/\(collection)/points/query", body, trace: trace)["points"]?.array ?? []
+        try await result("POST", "\(path(collection))/points/query", body, trace: trace)["points"]?.array ?? []
     }
 
     package func scroll(collection: String, body: JSONValue) async throws -> (points: [JSONValue], next: JSONValue) {
-        let page = try await result("POST", "/collections/\(collection)/points/scroll", body)
+        let page = try await result("POST", "\(path(collection))/points/scroll", body)
         return (page["points"]?.array ?? [], page["next_page_offset"] ?? .null)
     }
+
+    private func path(_ collection: String) -> String { "/collections/\(ServiceCaller.segment(collection))" }
 
     private func result(
         _ method: String, _ path: String, _ body: JSONValue? = nil, trace: TraceContext? = nil

@@ -1,4 +1,5 @@
 import FastJSON
+import Foundation
 import HTTPClient
 import Resilience
 import ServiceRuntime
@@ -17,7 +18,15 @@ struct ServiceCaller: Sendable {
         token.map { [("authorization", "Bearer \($0)")] } ?? []
     }
 
-    /// `body` as JSON bytes. `isIdempotent` calls are tried again when the network or the service fails for the moment.
+    /// A name as one segment of a path.
+    static func segment(_ name: String) -> String {
+        name.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
+    }
+    private static let unreserved = CharacterSet(
+        charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+    /// `body` as JSON bytes. `isIdempotent` calls are tried again when the network or the service fails for the moment; the
+    /// others only when they have certainly not arrived.
     func send(
         _ method: String, _ path: String, body: [UInt8] = [], timeout: Duration = .seconds(30),
         isIdempotent: Bool = true,
@@ -25,16 +34,26 @@ struct ServiceCaller: Sendable {
     ) async throws -> ClientResponse {
         var fields = headers
         if !body.isEmpty { fields.append(("content-type", "application/json")) }
-        let request = ClientRequest(
+        var request = ClientRequest(
             method: method, url: url + path, headers: fields, body: body, timeout: timeout, trace: trace?.child())
-        let attempts = isIdempotent ? backoff : Backoff(attempts: 1)
-        return try await retrying(attempts, isRetryable: { ($0 as? ServiceClientError)?.isRetryable ?? false }) {
+        request.peer = service
+        var wasNotSent = false
+        let mayRepeat = { (error: any Error) in
+            (isIdempotent || wasNotSent) && (error as? ServiceClientError)?.isRetryable ?? false
+        }
+        return try await retrying(backoff, isRetryable: mayRepeat) {
             let response: ClientResponse
-            do {
+            do throws(HTTPClientError) {
                 response = try await client.send(request)
+            } catch .cancelled {
+                throw CancellationError()
+            } catch .responseTooLarge(let limit) {
+                throw ServiceClientError.malformed(service: service, reason: "an answer of more than \(limit) bytes")
             } catch {
+                wasNotSent = error.wasNotSent
                 throw ServiceClientError.unreachable(service: service, reason: "\(error)")
             }
+            wasNotSent = false
             if isIdempotent, [429, 502, 503, 504].contains(response.status) { throw refusal(response) }
             return response
         }
