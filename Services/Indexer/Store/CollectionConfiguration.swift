@@ -74,11 +74,11 @@ struct CollectionConfiguration: Sendable, Equatable {
         case .object(let object)?:
             for (name, value) in object.members.sorted(by: { $0.name < $1.name }) {
                 guard let parameters = value.object else {
-                    throw StoreError.wrongInput("Validation error in JSON body: [vectors.\(name): must be an object]")
+                    throw StoreError.invalid(field: "vectors.\(name)", "must be an object")
                 }
                 vectors.append(try Self.vector(name, parameters, path: "vectors.\(name)"))
             }
-        default: throw StoreError.wrongInput("Validation error in JSON body: [vectors: must be an object]")
+        default: throw StoreError.invalid(field: "vectors", "must be an object")
         }
         if let sparse = request["sparse_vectors"], !sparse.isNull, sparse.object?.isEmpty != true {
             throw StoreError.wrongInput("sparse_vectors: sparse vectors are not supported by the embedded store yet")
@@ -93,13 +93,11 @@ struct CollectionConfiguration: Sendable, Equatable {
     private static func vector(_ name: String, _ parameters: JSONObject, path: String) throws -> Vector {
         guard let size = parameters["size"]?.integer, size >= 1, size <= maximumSize else {
             let given = parameters["size"].map { "value \($0.text) invalid, " } ?? ""
-            throw StoreError.wrongInput(
-                "Validation error in JSON body: [\(path).size: \(given)must be from 1 to \(maximumSize)]")
+            throw StoreError.invalid(field: "\(path).size", "\(given)must be from 1 to \(maximumSize)")
         }
         guard let distance = parameters["distance"]?.string.flatMap(Distance.init) else {
-            throw StoreError.wrongInput(
-                "Validation error in JSON body: [\(path).distance: must be one of "
-                    + Distance.allCases.map(\.rawValue).joined(separator: ", ") + "]")
+            throw StoreError.invalid(
+                field: "\(path).distance", "must be one of \(Distance.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         if let multivector = parameters["multivector_config"], !multivector.isNull {
             throw StoreError.wrongInput("\(path).multivector_config: multivectors are not supported by the embedded store")

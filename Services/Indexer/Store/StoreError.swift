@@ -5,6 +5,8 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
     case pointNotFound(PointID)
     /// The request does not fit the collection; the text is for the caller.
     case wrongInput(String)
+    /// A value that no collection takes, with its field.
+    case invalid(field: String, String)
     case diskFull(path: String)
     case inputOutput(String)
     /// Damage inside what was acknowledged. The store does not start over it unless told to accept the loss.
@@ -19,6 +21,7 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
         case .collectionExists(let name): "Collection `\(name)` already exists!"
         case .pointNotFound(let id): "No point with id \(id) found"
         case .wrongInput(let text): text
+        case .invalid(let field, let reason): "\(field): \(reason)"
         case .diskFull(let path): "no space left on the device of \(path): nothing of this request was stored"
         case .inputOutput(let text): text
         case .damaged(let file, let offset, let reason):

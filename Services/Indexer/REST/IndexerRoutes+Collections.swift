@@ -1,0 +1,110 @@
+import HTTPServer
+import WireProtocol
+
+extension IndexerRoutes {
+    @Sendable func telemetry(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let names = try await store.collectionNames()
+        return QdrantAnswer.ok(
+            [
+                "id": "embedded", "app": ["name": "qdrant", "version": .string(Self.qdrantVersion)],
+                "collections": ["number_of_collections": JSONValue(names.count)],
+            ], since: started)
+    }
+
+    @Sendable func listCollections(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let names = try await store.collectionNames().map { JSONValue.object(JSONObject(unique: [("name", .string($0))])) }
+        return QdrantAnswer.ok(["collections": .array(names)], since: started)
+    }
+
+    @Sendable func getCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let description = try await store.collection(request.collection)
+        var schema = JSONObject()
+        for (field, info) in description.payloadSchema.members {
+            guard case .object(var info) = info, let path = PayloadPath(field) else { continue }
+            let filled = Filter(mustNot: [.isEmpty(path)])
+            info["points"] = JSONValue(try await store.count(filled, in: description.name))
+            schema[field] = .object(info)
+        }
+        return QdrantAnswer.ok(CollectionInfo.json(description, schema: schema), since: started)
+    }
+
+    @Sendable func createCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let body = try RequestBody(try request.json())
+        try body.refuse("init_from")
+        if body.value("sharding_method")?.string == "custom" { throw RequestError.unsupported("sharding_method", "custom sharding") }
+        try await store.createCollection(request.collection, try CollectionConfiguration(request: body.object))
+        return QdrantAnswer.ok(true, since: started)
+    }
+
+    @Sendable func updateCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        try await store.updateCollection(request.collection, try RequestBody(try request.json()).object)
+        return QdrantAnswer.ok(true, since: started)
+    }
+
+    @Sendable func deleteCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        try await guardian.check(request, writesTo: request.collection, in: store)
+        return QdrantAnswer.ok(.bool(try await store.deleteCollection(request.collection)), since: started)
+    }
+
+    @Sendable func collectionExists(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        do {
+            _ = try await store.collection(request.collection)
+            return QdrantAnswer.ok(["exists": true], since: started)
+        } catch StoreError.collectionNotFound {
+            return QdrantAnswer.ok(["exists": false], since: started)
+        }
+    }
+
+    @Sendable func changeAliases(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        try await store.changeAliases(try AliasChange.list(try RequestBody(try request.json())))
+        return QdrantAnswer.ok(true, since: started)
+    }
+
+    /// Of one collection or of all.
+    @Sendable func listAliases(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        var aliases = try await store.aliases()
+        if request.parameters["collection"] != nil {
+            let name = try await store.collection(request.collection).name
+            aliases = aliases.filter { $0.collection == name }
+        }
+        let list = aliases.map { alias in
+            JSONValue.object(
+                JSONObject(unique: [("alias_name", .string(alias.alias)), ("collection_name", .string(alias.collection))]))
+        }
+        return QdrantAnswer.ok(["aliases": .array(list)], since: started)
+    }
+
+    /// Filters need no index here: the field's type is recorded and shown.
+    @Sendable func createIndex(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let body = try RequestBody(try request.json())
+        let field = try body.required("field_name")
+        if PayloadPath(field) == nil { throw RequestError.format("field_name", "must be a payload path") }
+        let sequence = try await store.setPayloadSchema(
+            field, try CollectionInfo.indexType(body.object["field_schema"]), in: request.collection)
+        return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
+    }
+
+    @Sendable func deleteIndex(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let sequence = try await store.setPayloadSchema(request.parameters["field"] ?? "", nil, in: request.collection)
+        return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
+    }
+
+    static func updated(_ sequence: UInt64, wait: Bool) -> JSONValue {
+        ["operation_id": .integer(Int64(sequence)), "status": wait ? "completed" : "acknowledged"]
+    }
+}
+
+extension HTTPRequest {
+    var collection: String { parameters["collection"] ?? "" }
+}

@@ -1,0 +1,84 @@
+import CSimdjson
+import FastJSON
+import Synchronization
+
+/// A body of points read by simdjson: vectors straight into floats, payloads as JSON bytes.
+struct PointsBody {
+    struct Vector {
+        var name: String
+        var values: [Float]
+    }
+    struct Point {
+        var id: PointID
+        var vectors: [Vector]
+        var payload: [UInt8]
+    }
+    private(set) var points: [Point] = []
+
+    /// Throws: `RequestError` with the place of the first fault.
+    init(_ body: [UInt8]) throws {
+        if body.isEmpty { throw RequestError.format("body", "is empty") }
+        let parser = try PointsParser.take()
+        defer { parser.giveBack(afterReading: body.count) }
+        var read = json_points()
+        let code = body.withUnsafeBufferPointer { json_read_points(parser.handle, $0.baseAddress, $0.count, &read) }
+        guard code == 0 else { throw RequestError.format("body", String(cString: json_error_message(code))) }
+        let problem = String(cString: read.problem)
+        guard problem.isEmpty else { throw RequestError(status: 400, description: "Format error in JSON body: \(problem)") }
+        points.reserveCapacity(read.point_count)
+        var lastName = ""
+        for point in UnsafeBufferPointer(start: read.points, count: read.point_count) {
+            let vectors = (0..<Int(point.vector_count)).map { index in
+                let vector = read.vectors[point.first_vector + index]
+                // Names repeat from point to point: the same text needs no new string.
+                let name = UnsafeRawBufferPointer(start: vector.name, count: vector.name_length)
+                if !name.elementsEqual(lastName.utf8) { lastName = String(decoding: name, as: UTF8.self) }
+                return Vector(name: lastName, values: Array(UnsafeBufferPointer(start: read.floats + vector.first, count: vector.count)))
+            }
+            let payload = UnsafeBufferPointer(start: read.payloads + point.payload_offset, count: point.payload_length)
+            points.append(
+                Point(
+                    id: PointID(kind: point.id_kind, high: point.id_high, low: point.id_low), vectors: vectors,
+                    payload: Array(payload)))
+        }
+    }
+
+    /// As changes of a collection. Throws: `wrongInput` for a name that it does not have.
+    func upserts(into configuration: CollectionConfiguration) throws -> [PointChange] {
+        var positions: [String: Int] = [:]
+        for (position, vector) in configuration.vectors.enumerated() { positions[vector.name] = position }
+        return try points.enumerated().map { index, point in
+            let placed = try point.vectors.map { vector in
+                guard let position = positions[vector.name] else {
+                    throw StoreError.wrongInput(
+                        "Not existing vector name error: \(vector.name) (points[\(index)].vector, id \(point.id))")
+                }
+                return PlacedVector(position: position, values: vector.values)
+            }
+            return PointChange(
+                id: point.id, effect: .upsert(vectors: placed, payload: point.payload.isEmpty ? Array("{}".utf8) : point.payload))
+        }
+    }
+}
+
+/// Parsers kept for the next body; one that has read a big one is let go with its memory.
+// Used by one caller at a time: the pool hands a parser out once.
+private final class PointsParser: @unchecked Sendable {
+    let handle: OpaquePointer
+    private init(_ handle: OpaquePointer) { self.handle = handle }
+    deinit { json_parser_free(handle) }
+
+    private static let idle = Mutex<[PointsParser]>([])
+    private static let kept = 4
+    private static let keptBytes = 4 << 20
+
+    static func take() throws -> PointsParser {
+        if let parser = idle.withLock({ $0.popLast() }) { return parser }
+        guard let handle = json_parser_create(JSONReader.defaultMaximumDepth) else { throw StoreError.inputOutput("out of memory") }
+        return PointsParser(handle)
+    }
+    func giveBack(afterReading bytes: Int) {
+        guard bytes <= Self.keptBytes else { return }
+        Self.idle.withLock { if $0.count < Self.kept { $0.append(self) } }
+    }
+}
