@@ -106,27 +106,34 @@ final class CompiledRouter: Sendable {
         }
         return middlewares.reversed().reduce(respond) { next, middleware in
             { request in
-                do { return try await middleware(request, next) } catch { return Self.answer(error, request, form, log) }
+                do { return try await middleware(request, next) } catch {
+                    return Self.answer(error, request, form, log)
+                }
             }
         }
     }
 
     private static func answer(
-        _ error: any Error, _ request: HTTPRequest, _ form: @Sendable (any Error, HTTPRequest) -> HTTPResponse, _ log: Log
+        _ error: any Error, _ request: HTTPRequest, _ form: @Sendable (any Error, HTTPRequest) -> HTTPResponse,
+        _ log: Log
     ) -> HTTPResponse {
         let response = form(error, request)
         if response.status >= 500, !(error is Problem), !(error is CancellationError), !(error is HTTPDisconnected) {
             log.error(
                 "http.handler_failed",
-                ["route": .string(request.route), "request_id": .string(request.id), "trace_id": .string(request.trace.traceID),
-                    "error": .string("\(error)")])
+                [
+                    "route": .string(request.route), "request_id": .string(request.id),
+                    "trace_id": .string(request.trace.traceID),
+                    "error": .string("\(error)"),
+                ])
         }
         return response
     }
 
     func find(_ method: String, path: String, rawPath: String?) -> Found {
         // An encoded slash does not divide a path: such a one can match names only.
-        if rawPath.map({ Self.slashes($0) == Self.slashes(path) }) ?? true, let endpoints = literals[path], let endpoint = Self.endpoint(method, in: endpoints)
+        if rawPath.map({ Self.slashes($0) == Self.slashes(path) }) ?? true, let endpoints = literals[path],
+            let endpoint = Self.endpoint(method, in: endpoints)
         {
             return Found(endpoint: endpoint)
         }

@@ -37,7 +37,8 @@ extension Connection {
             if !hasBody { channel.finish() }
         }
         exchange = Exchange(
-            request: request, endpoint: found.endpoint, head: parser, start: monotonic_nanoseconds(), sink: sink)
+            context: context, request: request, endpoint: found.endpoint, head: parser, start: monotonic_nanoseconds(),
+            sink: sink)
         if inputEnded { exchange?.probeAt = loop.now + owner.times.probe }
         if !hasBody { return dispatch() }
         if length > limit {
@@ -72,12 +73,16 @@ extension Connection {
 
     /// Returns whether the connection can go on at once.
     func readBody() -> Bool {
-        guard let exchange, !exchange.isBodyComplete, !exchange.isBodyPaused, consumed < inbound.count else { return false }
+        guard let exchange, !exchange.isBodyComplete, !exchange.isBodyPaused, consumed < inbound.count else {
+            return false
+        }
         var piece: [UInt8] = []
         do throws(HTTPParseError) {
             consumed += try inbound.withUnsafeBufferPointer { bytes throws(HTTPParseError) in
                 let rest = bytes.slice(consumed..<bytes.count)
-                if case .buffer = exchange.sink { return try exchange.decoder.decode(rest, into: &exchange.request.body) }
+                if case .buffer = exchange.sink {
+                    return try exchange.decoder.decode(rest, into: &exchange.request.body)
+                }
                 return try exchange.decoder.decode(rest, into: &piece)
             }
         } catch {
@@ -92,8 +97,12 @@ extension Connection {
     private func take(_ piece: [UInt8], _ exchange: Exchange) -> Bool {
         let isComplete = exchange.decoder.isComplete
         switch exchange.sink {
-        case .buffer(let limit) where exchange.request.body.count > limit, .stream(_, let limit) where exchange.bodyCount > limit:
+        case .buffer(let limit) where exchange.request.body.count > limit,
+            .stream(_, let limit) where exchange.bodyCount > limit:
             bodyFailed(.payloadTooLarge(limit: limit))
+            return false
+        case .buffer where !exchange.accountForBuffer():
+            bodyFailed(.unavailable("too many large requests at once", retryAfter: .seconds(1)))
             return false
         case .discard(let limit) where exchange.bodyCount > limit:
             dispatchWithoutBody()
@@ -122,7 +131,9 @@ extension Connection {
     /// The body cannot be read to its end; neither can be what would follow it.
     func bodyFailed(_ problem: Problem) {
         exchange?.keepsAlive = false
-        guard case .stream(let channel, _) = exchange?.sink, exchange?.isDispatched == true else { return refuse(problem) }
+        guard case .stream(let channel, _) = exchange?.sink, exchange?.isDispatched == true else {
+            return refuse(problem)
+        }
         exchange?.isBodyPaused = true
         exchange?.stallsAt = 0
         channel.finish(throwing: problem)
@@ -166,7 +177,9 @@ extension Connection {
             return bodyTimedOut()
         }
         if exchange.probeAt > 0, now >= exchange.probeAt { probe(now) }
-        if case .streaming(_, events: true) = exchange.answer, now - exchange.lastWriteAt >= owner.times.eventKeepAlive, unsent == 0 {
+        if case .streaming(_, events: true) = exchange.answer, now - exchange.lastWriteAt >= owner.times.eventKeepAlive,
+            unsent == 0
+        {
             sendChunk(Array(": keep-alive\n\n".utf8))
             flush()
         }

@@ -50,7 +50,9 @@ extension Connection {
         let nanoseconds = monotonic_nanoseconds() - exchange.start
         exchange.endpoint.series.count(status: exchange.status, seconds: Double(nanoseconds) / 1e9)
         if context.accessLog { log(exchange, nanoseconds) }
-        if case .stream(let channel, _) = exchange.sink, !exchange.isBodyComplete { channel.finish(throwing: HTTPDisconnected()) }
+        if case .stream(let channel, _) = exchange.sink, !exchange.isBodyComplete {
+            channel.finish(throwing: HTTPDisconnected())
+        }
         nextRequest(keepingAlive: !closes)
     }
 
@@ -136,7 +138,10 @@ extension Connection {
         if !(error is CancellationError), !(error is HTTPDisconnected) {
             context.log.error(
                 "http.stream_failed",
-                ["route": .string(exchange.endpoint.pattern), "request_id": .string(exchange.request.id), "error": .string("\(error)")])
+                [
+                    "route": .string(exchange.endpoint.pattern), "request_id": .string(exchange.request.id),
+                    "error": .string("\(error)"),
+                ])
         }
         end(abruptly: true)
         finish(closes: true)
@@ -145,7 +150,8 @@ extension Connection {
     // MARK: - The head
 
     func writeHead(
-        _ response: HTTPResponse, length: Int?, isChunked: Bool = false, requestID: String?, closes: Bool, minorVersion: Int
+        _ response: HTTPResponse, length: Int?, isChunked: Bool = false, requestID: String?, closes: Bool,
+        minorVersion: Int
     ) {
         let hasLength = length != nil && response.status >= 200 && response.status != 204
         send { out in
@@ -185,7 +191,8 @@ extension Connection {
                 let name = bytes.slice(slot.name)
                 switch name.count {
                 case 4 where name.equalsIgnoringCase("date"), 10 where name.equalsIgnoringCase("connection"),
-                    12 where name.equalsIgnoringCase("x-request-id"), 14 where name.equalsIgnoringCase("content-length"),
+                    12 where name.equalsIgnoringCase("x-request-id"),
+                    14 where name.equalsIgnoringCase("content-length"),
                     17 where name.equalsIgnoringCase("transfer-encoding"):
                     continue
                 default: break

@@ -52,6 +52,8 @@ final class Connection: @unchecked Sendable {
     private static let highWater = 64 << 10
     /// A client that sends requests before it reads answers is read no further than this.
     private static let pipelineLimit = 64 << 10
+    /// An idle connection gives larger buffers back.
+    private static let keptCapacity = 16 << 10
 
     var loop: EventLoop { owner.loop }
     var context: ServerContext { owner.context }
@@ -136,7 +138,7 @@ final class Connection: @unchecked Sendable {
         if phase == .closed { return }
         if consumed == inbound.count {
             consumed = 0
-            if inbound.capacity > 64 << 10 { inbound = [] } else { inbound.removeAll(keepingCapacity: true) }
+            if inbound.capacity > Self.keptCapacity { inbound = [] } else { inbound.removeAll(keepingCapacity: true) }
         } else if consumed > 32 << 10 {
             inbound.removeSubrange(0..<consumed)
             consumed = 0
@@ -212,7 +214,11 @@ final class Connection: @unchecked Sendable {
         }
         if unsent == 0 {
             sent = 0
-            if outbound.capacity > 64 << 10 { outbound = [] } else { outbound.removeAll(keepingCapacity: true) }
+            if outbound.capacity > Self.keptCapacity {
+                outbound = []
+            } else {
+                outbound.removeAll(keepingCapacity: true)
+            }
             if phase == .ending { flushedLast() }
         }
         if !writers.isEmpty, unsent < Self.highWater / 4 { wakeWriters() }

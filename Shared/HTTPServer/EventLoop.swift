@@ -27,7 +27,6 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private let threadID = Atomic<UInt>(0)
     private var jobs: [UnownedJob] = []
     private var actions: [@Sendable () -> Void] = []
-    private var client: (any EventLoopClient)?
     private var nextTick: UInt64 = 0
     /// Units: ms, monotonic; set after each wait.
     private(set) var now: UInt64 = 0
@@ -57,9 +56,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Runs `client` on a new thread until it is finished.
     func start(_ client: any EventLoopClient & Sendable) {
         let thread = Thread { [self] in
-            self.client = client
             run(client)
-            self.client = nil
             ended.request()
         }
         thread.name = "event-loop"

@@ -11,6 +11,7 @@ final class Exchange {
     }
     enum Answer { case none, streaming(chunked: Bool, events: Bool) }
 
+    private let context: ServerContext
     var request: HTTPRequest
     let endpoint: CompiledRouter.Endpoint
     let minorVersion: Int
@@ -23,6 +24,7 @@ final class Exchange {
     let sink: Sink
     var decoder: BodyDecoder
     var bodyCount = 0
+    private var bufferedCount = 0
     var isBodyComplete: Bool
     var isBodyPaused = false
     /// Units: ms of the loop's clock; 0 is none.
@@ -38,8 +40,10 @@ final class Exchange {
     var probeAt: UInt64 = 0
 
     init(
-        request: HTTPRequest, endpoint: CompiledRouter.Endpoint, head: RequestHeadParser, start: UInt64, sink: Sink
+        context: ServerContext, request: HTTPRequest, endpoint: CompiledRouter.Endpoint, head: RequestHeadParser,
+        start: UInt64, sink: Sink
     ) {
+        self.context = context
         self.request = request
         self.endpoint = endpoint
         minorVersion = head.minorVersion
@@ -49,6 +53,15 @@ final class Exchange {
         self.sink = sink
         decoder = head.isChunked ? .chunked : .length(head.contentLength ?? 0)
         isBodyComplete = !head.hasBody
+    }
+
+    deinit { if bufferedCount > 0 { context.bufferedBytes.subtract(bufferedCount, ordering: .relaxed) } }
+
+    /// Counts what has been buffered. Returns whether all that the server buffers is still within its limit.
+    func accountForBuffer() -> Bool {
+        let added = request.body.count - bufferedCount
+        bufferedCount += added
+        return context.bufferedBytes.add(added, ordering: .relaxed).newValue <= context.limits.bufferedBytes
     }
 
     /// The client is gone.

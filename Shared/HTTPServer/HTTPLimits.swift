@@ -14,6 +14,8 @@ package struct HTTPLimits: Sendable {
     package var body: Duration = .seconds(300)
     /// Between two requests of one connection.
     package var idle: Duration = .seconds(75)
+    /// All buffered bodies together; more is 503.
+    package var bufferedBytes = 512 << 20
     /// Open connections; one more gets 503.
     package var connections = 4096
     /// How long requests in flight have to finish after a stop was requested.

@@ -11,7 +11,9 @@ extension HTTPRequest {
         guard let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return [] }
         return target[target.index(after: mark)...].utf8.split(separator: UInt8(ascii: "&")).map { item in
             let parts = item.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
-            return (PercentEncoding.decodedQuery(parts[0]), parts.count > 1 ? PercentEncoding.decodedQuery(parts[1]) : "")
+            return (
+                PercentEncoding.decodedQuery(parts[0]), parts.count > 1 ? PercentEncoding.decodedQuery(parts[1]) : ""
+            )
         }
     }
 
@@ -20,7 +22,9 @@ extension HTTPRequest {
     ) throws(Problem) -> Int {
         guard let text = query(name) else { return fallback }
         guard let value = Int(text), range.contains(value) else {
-            let bounds = range.upperBound == .max ? "from \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+            let bounds =
+                range.upperBound == .max
+                ? "from \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
             throw .badRequest(field: name, "must be a whole number \(bounds)")
         }
         return value

@@ -33,7 +33,8 @@ package struct HTTPRequest: Sendable {
     }
 
     init(
-        method: String, path: String, target: String, headers: HTTPFields, body: [UInt8], id: String, trace: TraceContext,
+        method: String, path: String, target: String, headers: HTTPFields, body: [UInt8], id: String,
+        trace: TraceContext,
         remoteAddress: String
     ) {
         self.method = method

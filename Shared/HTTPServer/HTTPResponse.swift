@@ -24,7 +24,8 @@ package struct HTTPResponse: Sendable {
     ) throws -> HTTPResponse {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .withoutEscapingSlashes
-        return .bytes([UInt8](try encoder.encode(value)), contentType: "application/json", status: status, headers: headers)
+        return .bytes(
+            [UInt8](try encoder.encode(value)), contentType: "application/json", status: status, headers: headers)
     }
 
     package static func json(_ value: JSONValue, status: Int = 200, headers: HTTPFields = [:]) -> HTTPResponse {

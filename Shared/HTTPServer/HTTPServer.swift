@@ -20,7 +20,8 @@ package final class HTTPServer: Service {
 
     /// `port` 0 takes any free one; `start()` says which.
     package init(
-        host: String, port: Int, router: Router, limits: HTTPLimits = .init(), log: Log, metrics: Metrics, loops: Int = 1,
+        host: String, port: Int, router: Router, limits: HTTPLimits = .init(), log: Log, metrics: Metrics,
+        loops: Int = 1,
         accessLog: Bool = true
     ) {
         self.host = host
@@ -30,7 +31,8 @@ package final class HTTPServer: Service {
         metrics.beforeScrape { [weak context] metrics in
             guard let context else { return }
             metrics.set(
-                "suite_http_connections", Double(context.openConnections.load(ordering: .relaxed)), help: "Open connections.")
+                "suite_http_connections", Double(context.openConnections.load(ordering: .relaxed)),
+                help: "Open connections.")
         }
     }
 
@@ -48,7 +50,8 @@ package final class HTTPServer: Service {
             for _ in 0..<loops {
                 let loop = try EventLoop(tick: tick)
                 let drained = Shutdown()
-                started.sets.append(try ConnectionSet(loop: loop, listener: listener, context: context, drained: drained))
+                started.sets.append(
+                    try ConnectionSet(loop: loop, listener: listener, context: context, drained: drained))
                 started.drained.append(drained)
             }
             for set in started.sets { set.loop.start(set) }
@@ -61,7 +64,9 @@ package final class HTTPServer: Service {
     /// A quarter of the shortest limit, so that none is missed by much.
     private var tick: Duration {
         let limits = context.limits
-        let shortest = [limits.head, limits.stall, limits.body, limits.idle, limits.drain, limits.eventKeepAlive, limits.probe].min() ?? limits.head
+        let shortest =
+            [limits.head, limits.stall, limits.body, limits.idle, limits.drain, limits.eventKeepAlive, limits.probe]
+            .min() ?? limits.head
         return min(.milliseconds(250), max(.milliseconds(5), shortest / 4))
     }
 

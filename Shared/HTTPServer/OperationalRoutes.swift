@@ -51,7 +51,8 @@ package struct HealthReport: Sendable {
         for result in results {
             var check = JSONObject(unique: [
                 ("componentType", "component"), ("status", .string(result.status.rawValue)),
-                ("observedValue", .number((result.latency * 1000).rounded() / 1000)), ("observedUnit", "ms"), ("time", now),
+                ("observedValue", .number((result.latency * 1000).rounded() / 1000)), ("observedUnit", "ms"),
+                ("time", now),
             ])
             if let output = result.output { check["output"] = .string(output) }
             checks["\(result.name):responseTime"] = .array([.object(check)])

@@ -38,12 +38,15 @@ package struct Problem: Error, Sendable {
     /// `instance` is the path that was asked for.
     package func response(instance: String? = nil) -> HTTPResponse {
         var object = JSONObject(unique: [
-            ("type", .string(type)), ("title", .string(title)), ("status", JSONValue(status)), ("detail", .string(detail)),
+            ("type", .string(type)), ("title", .string(title)), ("status", JSONValue(status)),
+            ("detail", .string(detail)),
         ])
         if let instance { object["instance"] = .string(instance) }
         if !errors.isEmpty {
             object["errors"] = .array(
-                errors.map { .object(JSONObject(unique: [("field", .string($0.field)), ("message", .string($0.message))])) })
+                errors.map {
+                    .object(JSONObject(unique: [("field", .string($0.field)), ("message", .string($0.message))]))
+                })
         }
         for member in extra.members where object[member.name] == nil { object[member.name] = member.value }
         var response = HTTPResponse.json(.object(object), status: status)

@@ -82,7 +82,9 @@ struct RequestHeadParser {
         while index < line.upperBound, bytes[index] > 0x20, bytes[index] < 0x7F { index += 1 }
         target = start..<index
         if target.count > limits.targetBytes { throw .targetTooLong }
-        guard !target.isEmpty, index < line.upperBound, bytes[index] == 0x20 else { throw .bad("the request line is malformed") }
+        guard !target.isEmpty, index < line.upperBound, bytes[index] == 0x20 else {
+            throw .bad("the request line is malformed")
+        }
         try version(bytes.slice((index + 1)..<line.upperBound))
         hasRequestLine = true
     }
@@ -101,12 +103,16 @@ struct RequestHeadParser {
         while index < line.upperBound, ASCII.isToken(bytes[index]) { index += 1 }
         let name = line.lowerBound..<index
         // A space here is a folded line or a space before the colon.
-        guard !name.isEmpty, index < line.upperBound, bytes[index] == 0x3A else { throw .bad("a header line is malformed") }
+        guard !name.isEmpty, index < line.upperBound, bytes[index] == 0x3A else {
+            throw .bad("a header line is malformed")
+        }
         var start = index + 1
         var end = line.upperBound
         while start < end, bytes[start] == 0x20 || bytes[start] == 0x09 { start += 1 }
         while end > start, bytes[end - 1] == 0x20 || bytes[end - 1] == 0x09 { end -= 1 }
-        for index in start..<end where !ASCII.isValue(bytes[index]) { throw .bad("a header value holds a control character") }
+        for index in start..<end where !ASCII.isValue(bytes[index]) {
+            throw .bad("a header value holds a control character")
+        }
         fields.append(
             HTTPFields.Slot(
                 nameStart: UInt32(name.lowerBound), nameCount: UInt32(name.count), valueStart: UInt32(start),
@@ -176,7 +182,8 @@ struct RequestHeadParser {
     private static func isHost(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
         for byte in text {
             switch byte {
-            case 0x61...0x7A, 0x41...0x5A, 0x30...0x39, 0x2D, 0x2E, 0x3A, 0x5B, 0x5D, 0x5F, 0x7E, 0x25: continue  // -.:[]_~%
+            // Letters, digits and -.:[]_~%
+            case 0x61...0x7A, 0x41...0x5A, 0x30...0x39, 0x2D, 0x2E, 0x3A, 0x5B, 0x5D, 0x5F, 0x7E, 0x25: continue
             default: return false
             }
         }

@@ -50,7 +50,9 @@ struct RequestTarget {
             return .success(RequestTarget(path: String(decoding: pathBytes, as: UTF8.self), rawPath: nil))
         }
         guard let path = PercentEncoding.decoded(pathBytes),
-            !path.utf8.split(separator: 0x2F).contains(where: { $0.elementsEqual([0x2E]) || $0.elementsEqual([0x2E, 0x2E]) }),
+            !path.utf8.split(separator: 0x2F).contains(where: {
+                $0.elementsEqual([0x2E]) || $0.elementsEqual([0x2E, 0x2E])
+            }),
             end == bytes.count || PercentEncoding.decoded(bytes.slice(end..<bytes.count)) != nil
         else { return .failure(.badTarget) }
         return .success(

@@ -14,7 +14,8 @@ final class RouteSeries: Sendable {
         self.method = method
         self.metrics = metrics
         duration = metrics.histogram(
-            "suite_http_request_duration_seconds", help: "Time from the end of a request's header to the end of its answer.",
+            "suite_http_request_duration_seconds",
+            help: "Time from the end of a request's header to the end of its answer.",
             ["route": route, "method": method])
     }
 

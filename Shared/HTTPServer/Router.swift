@@ -63,7 +63,8 @@ package struct Router: Sendable {
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
         let compiled = CompiledRouter(self, metrics: Metrics(), log: .silent)
         var request = request
-        let found = compiled.find(request.method, path: request.path, rawPath: (try? RequestTarget(request.target))?.rawPath)
+        let found = compiled.find(
+            request.method, path: request.path, rawPath: (try? RequestTarget(request.target))?.rawPath)
         request.parameters = found.parameters
         request.route = found.endpoint.pattern
         if case .streaming = found.endpoint.body { request.bodyStream = HTTPBodyStream([request.body]) }

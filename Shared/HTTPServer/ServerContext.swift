@@ -10,6 +10,7 @@ final class ServerContext: Sendable {
     /// Requests that could not be read.
     let malformed: RouteSeries
     let openConnections = Atomic<Int>(0)
+    let bufferedBytes = Atomic<Int>(0)
 
     init(router: Router, limits: HTTPLimits, log: Log, metrics: Metrics, accessLog: Bool) {
         self.router = CompiledRouter(router, metrics: metrics, log: log)

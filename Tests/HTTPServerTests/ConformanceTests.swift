@@ -18,20 +18,41 @@ import Testing
 
     static let chunkedPost = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     static let refused: [Case] = [
-        Case("Content-Length and Transfer-Encoding", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        Case("two different Content-Length", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n12345", 400),
+        Case(
+            "Content-Length and Transfer-Encoding",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            400),
+        Case(
+            "two different Content-Length",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n12345", 400),
         Case("a list of Content-Length", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 5\r\n\r\n12345", 400),
         Case("Content-Length +5", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n12345", 400),
         Case("Content-Length -1", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
         Case("Content-Length empty", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400),
-        Case("Content-Length 10^20", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000000000000\r\n\r\n", 400),
+        Case(
+            "Content-Length 10^20", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000000000000\r\n\r\n",
+            400),
         Case("Content-Length 1e20", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1e20\r\n\r\n", 400),
-        Case("Transfer-Encoding xchunked", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
-        Case("Transfer-Encoding chunked, identity", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 501),
-        Case("Transfer-Encoding gzip, chunked", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        Case("Transfer-Encoding twice", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        Case("Transfer-Encoding in HTTP/1.0", "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        Case("space before the colon", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+        Case(
+            "Transfer-Encoding xchunked",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
+        Case(
+            "Transfer-Encoding chunked, identity",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+            501),
+        Case(
+            "Transfer-Encoding gzip, chunked",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        Case(
+            "Transfer-Encoding twice",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400),
+        Case(
+            "Transfer-Encoding in HTTP/1.0",
+            "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        Case(
+            "space before the colon", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+            400),
         Case("chunk size overflow", chunkedPost + "FFFFFFFFFFFFFFFFF\r\nabc", 400),
         Case("chunk size 0x5", chunkedPost + "0x5\r\nabcde\r\n0\r\n\r\n", 400),
         Case("chunk size negative", chunkedPost + "-5\r\nabcde\r\n0\r\n\r\n", 400),
@@ -78,14 +99,22 @@ import Testing
         Case("encoded dot segments", "GET /a/%2e%2e/b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         Case("dot segments with an encoded slash", "GET /a/..%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         Case("dot segments", "GET /../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        Case("64 KiB header", "GET / HTTP/1.1\r\nHost: a\r\nX: " + String(repeating: "a", count: 64 << 10) + "\r\n\r\n", 431),
-        Case("2000 small headers", "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "A: b\r\n", count: 2000) + "\r\n", 431),
+        Case(
+            "64 KiB header", "GET / HTTP/1.1\r\nHost: a\r\nX: " + String(repeating: "a", count: 64 << 10) + "\r\n\r\n",
+            431),
+        Case(
+            "2000 small headers", "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "A: b\r\n", count: 2000) + "\r\n",
+            431),
         Case("101 headers", "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "A: b\r\n", count: 100) + "\r\n", 431),
         Case("9 KiB target", "GET /" + String(repeating: "a", count: 9 << 10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414),
         Case("a target without end", "GET /" + String(repeating: "a", count: 60 << 10), 414),
         Case("11 MB by Content-Length", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 11000000\r\n\r\n", 413),
-        Case("11 MB by Content-Length with Expect", "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11000000\r\n\r\n", 413),
-        Case("another expectation", "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\na", 417),
+        Case(
+            "11 MB by Content-Length with Expect",
+            "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11000000\r\n\r\n", 413),
+        Case(
+            "another expectation", "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\na", 417
+        ),
     ]
 
     @Test(arguments: refused)
@@ -106,7 +135,9 @@ import Testing
         Case("absolute target without a path", "GET http://a.example HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         Case("an empty line before", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         Case("100 headers", "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "A: b\r\n", count: 99) + "\r\n", 200),
-        Case("8 KiB target", "GET /?" + String(repeating: "a", count: (8 << 10) - 2) + " HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        Case(
+            "8 KiB target", "GET /?" + String(repeating: "a", count: (8 << 10) - 2) + " HTTP/1.1\r\nHost: a\r\n\r\n",
+            200),
         Case("an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
         Case("a later minor version", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 200),
         Case("unknown path", "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
@@ -123,7 +154,8 @@ import Testing
             let client = try RawClient(port: port)
             try await client.send(example.bytes)
             try await client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            let answer = try await client.until("hello", times: example.status == 200 && !example.name.contains("body") ? 2 : 1)
+            let answer = try await client.until(
+                "hello", times: example.status == 200 && !example.name.contains("body") ? 2 : 1)
             #expect(answer.statuses == [example.status, 200], "\(answer)")
             client.close()
         }
@@ -151,7 +183,9 @@ import Testing
         try await withServer(Router.small) { port in
             let client = try RawClient(port: port)
             async let sending: Void = client.send(String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 5000))
-            let answer = try await client.receive(until: { $0.hasSuffix("hello") && $0.utf8.count(where: { $0 == UInt8(ascii: "/") }) >= 10_000 })
+            let answer = try await client.receive(until: {
+                $0.hasSuffix("hello") && $0.utf8.count(where: { $0 == UInt8(ascii: "/") }) >= 10_000
+            })
             try await sending
             #expect(answer.statuses.count == 5000)
             client.close()
@@ -161,7 +195,10 @@ import Testing
     @Test func aRequestArrivingByteByByteIsTheSame() async throws {
         try await withServer(Router.small) { port in
             let client = try RawClient(port: port)
-            for byte in "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: r\r\n\r\n".utf8 {
+            for byte
+                in "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: r\r\n\r\n"
+                .utf8
+            {
                 try await client.send([byte])
             }
             #expect(try await client.until("abcde").hasSuffix("\r\n\r\nabcde"))
@@ -173,7 +210,9 @@ import Testing
         try await withServer(Router.small) { port in
             let client = try RawClient(port: port)
             try await client.send(
-                Self.chunkedPost + "5;name=\"va;lue\"\r\nabcde\r\nA ;b\r\n0123456789\r\n000\r\nTrailer: x\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                Self.chunkedPost
+                    + "5;name=\"va;lue\"\r\nabcde\r\nA ;b\r\n0123456789\r\n000\r\nTrailer: x\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+            )
             let answer = try await client.until("hello")
             #expect(answer.statuses == [200, 200])
             #expect(answer.contains("\r\n\r\nabcde0123456789HTTP/1.1"))
@@ -182,7 +221,9 @@ import Testing
     }
 
     @Test func aChunkedBodyOverTheLimitIsCountedAndRefused() async throws {
-        try await withServer({ $0.on("POST", "/", body: .buffered(limit: 1000)) { .bytes($0.body, contentType: "text/plain") } }) { port in
+        try await withServer({
+            $0.on("POST", "/", body: .buffered(limit: 1000)) { .bytes($0.body, contentType: "text/plain") }
+        }) { port in
             let client = try RawClient(port: port)
             try await client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             try await client.send(String(repeating: "1F4\r\n" + String(repeating: "a", count: 500) + "\r\n", count: 3))
@@ -206,7 +247,8 @@ import Testing
     @Test func expectOnAnUnknownPathIsRefusedInsteadOfContinued() async throws {
         try await withServer(Router.small) { port in
             let client = try RawClient(port: port)
-            try await client.send("POST /nothing HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+            try await client.send(
+                "POST /nothing HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
             #expect(try await client.all().statuses == [404])
             client.close()
         }
@@ -232,7 +274,8 @@ import Testing
     @Test func connectionCloseIsHonoured() async throws {
         try await withServer(Router.small) { port in
             let client = try RawClient(port: port)
-            try await client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await client.send(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(try await client.all().statuses == [200])
             client.close()
         }
@@ -244,7 +287,9 @@ import Testing
             router.on("GET", "/stream") { _ in .stream(contentType: "text/plain") { try await $0.write("hello") } }
         }) { port in
             let client = try RawClient(port: port)
-            try await client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await client.send(
+                "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+            )
             let answer = try await client.until("hello")
             #expect(answer.statuses == [200, 200, 200])
             #expect(answer.components(separatedBy: "Content-Length: 5").count == 3)

@@ -30,7 +30,9 @@ import Testing
         let (started, cancelled) = (Signal(), Signal())
         var limits = HTTPLimits()
         limits.probe = .milliseconds(20)
-        try await withServer(limits: limits, { $0.on("GET", "/") { _ in try await Self.waitForCancellation(started, cancelled) } }) { port in
+        try await withServer(
+            limits: limits, { $0.on("GET", "/") { _ in try await Self.waitForCancellation(started, cancelled) } }
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             await started.wait()
@@ -64,13 +66,16 @@ import Testing
         let release = Signal()
         var limits = HTTPLimits()
         limits.probe = .milliseconds(20)
-        try await withServer(limits: limits, { router in
-            router.on("GET", "/") { _ in
-                await release.wait()
-                try Task.checkCancellation()
-                return .text("hello")
+        try await withServer(
+            limits: limits,
+            { router in
+                router.on("GET", "/") { _ in
+                    await release.wait()
+                    try Task.checkCancellation()
+                    return .text("hello")
+                }
             }
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             client.endSending()
@@ -113,7 +118,9 @@ import Testing
 
     // MARK: - Clients that stall
 
-    private static func short(_ limit: WritableKeyPath<HTTPLimits, Duration>, _ duration: Duration = .milliseconds(60)) -> HTTPLimits {
+    private static func short(_ limit: WritableKeyPath<HTTPLimits, Duration>, _ duration: Duration = .milliseconds(60))
+        -> HTTPLimits
+    {
         var limits = HTTPLimits()
         limits[keyPath: limit] = duration
         return limits
@@ -163,14 +170,17 @@ import Testing
 
     @Test func aClientThatDoesNotTakeItsAnswerIsClosed() async throws {
         let ended = Signal()
-        try await withServer(limits: Self.short(\.stall), { router in
-            router.on("GET", "/") { _ in
-                .stream(contentType: "text/plain") { writer in
-                    defer { ended.fire() }
-                    while true { try await writer.write([UInt8](repeating: 97, count: 1 << 16)) }
+        try await withServer(
+            limits: Self.short(\.stall),
+            { router in
+                router.on("GET", "/") { _ in
+                    .stream(contentType: "text/plain") { writer in
+                        defer { ended.fire() }
+                        while true { try await writer.write([UInt8](repeating: 97, count: 1 << 16)) }
+                    }
                 }
             }
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             await ended.wait()
@@ -199,13 +209,34 @@ import Testing
         }
     }
 
+    @Test func bodiesThatAreTooMuchTogetherAreTold() async throws {
+        var limits = HTTPLimits()
+        limits.bufferedBytes = 1000
+        try await withServer(limits: limits, Router.small) { port in
+            let (held, second) = (try RawClient(port: port), try RawClient(port: port))
+            try await held.send(
+                "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 801\r\n\r\n")
+            _ = try await held.until("100 Continue\r\n\r\n")
+            try await held.send(String(repeating: "a", count: 800))
+            try await second.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1100\r\n\r\n")
+            try await second.send(String(repeating: "b", count: 1100))
+            #expect(try await second.all().statuses == [503])
+            try await held.send("a")
+            #expect(try await held.until("aaa").statuses == [200])
+            held.close()
+            second.close()
+        }
+    }
+
     // MARK: - Stopping
 
     private struct Stopping {
         var router = Router()
         var limits = HTTPLimits()
         func start() async throws -> (HTTPServer, Int) {
-            let server = HTTPServer(host: "127.0.0.1", port: 0, router: router, limits: limits, log: .silent, metrics: Metrics(), accessLog: false)
+            let server = HTTPServer(
+                host: "127.0.0.1", port: 0, router: router, limits: limits, log: .silent, metrics: Metrics(),
+                accessLog: false)
             return (server, try await server.start())
         }
     }
@@ -263,7 +294,9 @@ import Testing
     @Test func aPortInUseIsAnErrorThatNamesIt() async throws {
         try await withServer(Router.small) { port in
             let second = HTTPServer(host: "127.0.0.1", port: port, router: Router(), log: .silent, metrics: Metrics())
-            await #expect(throws: HTTPServerError.cannotListen(host: "127.0.0.1", port: port, reason: "Address already in use")) {
+            await #expect(
+                throws: HTTPServerError.cannotListen(host: "127.0.0.1", port: port, reason: "Address already in use")
+            ) {
                 _ = try await second.start()
             }
         }

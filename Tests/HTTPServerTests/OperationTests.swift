@@ -25,10 +25,13 @@ import WireProtocol
         await health.add("postgres", isRequired: true) {}
         await health.add("qdrant", isRequired: required) { if fails { throw Down() } }
         let metrics = Metrics()
-        try await withServer(metrics: metrics, { router in
-            router.addOperationalRoutes(service: "indexer", version: "1.2.3", health: health, metrics: metrics, shutdown: shutdown)
-            router.on("GET", "/jobs/:id") { _ in .text("job") }
-        }, body)
+        try await withServer(
+            metrics: metrics,
+            { router in
+                router.addOperationalRoutes(
+                    service: "indexer", version: "1.2.3", health: health, metrics: metrics, shutdown: shutdown)
+                router.on("GET", "/jobs/:id") { _ in .text("job") }
+            }, body)
     }
 
     @Test(arguments: [(false, false, 200, "pass"), (false, true, 200, "warn"), (true, true, 503, "fail")])
@@ -64,7 +67,8 @@ import WireProtocol
         let health = HealthChecks(limit: .milliseconds(50))
         await health.add("slow", isRequired: true) { try await Task.sleep(for: .seconds(600)) }
         try await withServer({ router in
-            router.addOperationalRoutes(service: "a", version: "1", health: health, metrics: Metrics(), shutdown: Shutdown())
+            router.addOperationalRoutes(
+                service: "a", version: "1", health: health, metrics: Metrics(), shutdown: Shutdown())
         }) { port async throws in
             #expect(try await ask("/health", port: port).statuses == [503])
         }
@@ -92,7 +96,9 @@ import WireProtocol
 
     @Test func aSaneRequestIDIsKeptAndAnotherIsReplaced() async throws {
         try await withServer({ $0.on("GET", "/") { .text($0.id) } }) { port async throws in
-            #expect(try await ask("/", headers: "X-Request-Id: abc-1.2_3\r\n", port: port).contains("\r\nX-Request-Id: abc-1.2_3\r\n"))
+            #expect(
+                try await ask("/", headers: "X-Request-Id: abc-1.2_3\r\n", port: port).contains(
+                    "\r\nX-Request-Id: abc-1.2_3\r\n"))
             for bad in ["a b", "a\"b", String(repeating: "a", count: 129), ""] {
                 let answer = try await ask("/", headers: "X-Request-Id: \(bad)\r\n", port: port)
                 let id = try #require(answer.components(separatedBy: "\r\n\r\n").last)
@@ -112,11 +118,14 @@ import WireProtocol
 
     @Test func eachRequestIsOneLineWithoutItsTarget() async throws {
         let lines = LogLines()
-        try await withServer(log: lines.log(), accessLog: true, { $0.on("GET", "/jobs/:id") { _ in .text("job") } }) { port async throws in
+        try await withServer(log: lines.log(), accessLog: true, { $0.on("GET", "/jobs/:id") { _ in .text("job") } }) {
+            port async throws in
             _ = try await ask("/jobs/secret?token=secret", headers: "X-Request-Id: r-1\r\n", port: port)
             _ = try await ask("/%zz", port: port)
         }
-        let requests = try lines.all.filter { $0.contains("\"http.request") }.map { try JSONReader.parse(Array($0.utf8)) }
+        let requests = try lines.all.filter { $0.contains("\"http.request") }.map {
+            try JSONReader.parse(Array($0.utf8))
+        }
         try #require(requests.count == 2)
         #expect(requests[0]["route"]?.string == "/jobs/:id" && requests[0]["status"]?.integer == 200)
         #expect(requests[0]["method"]?.string == "GET" && requests[0]["bytes"]?.integer == 3)
@@ -136,12 +145,19 @@ import WireProtocol
 
     @Test func severalLoopsServeOnePort() async throws {
         let threads = Mutex<Set<UInt>>([])
-        try await withServer(loops: 2, { $0.on("GET", "/") { _ in
-            threads.withLock { _ = $0.insert(UInt(pthread_self())) }
-            return .text("hello")
-        } }) { port async throws in
+        try await withServer(
+            loops: 2,
+            {
+                $0.on("GET", "/") { _ in
+                    threads.withLock { _ = $0.insert(UInt(pthread_self())) }
+                    return .text("hello")
+                }
+            }
+        ) { port async throws in
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<50 { group.addTask { () async throws in #expect(try await ask("/", port: port).statuses == [200]) } }
+                for _ in 0..<50 {
+                    group.addTask { () async throws in #expect(try await ask("/", port: port).statuses == [200]) }
+                }
                 try await group.waitForAll()
             }
         }
@@ -154,12 +170,14 @@ import WireProtocol
             func next() -> Int { count += 1; return count }
         }
         let counter = Counter()
-        try await withServer({ $0.on("GET", "/") { _ in
-            let before = UInt(pthread_self())
-            let other = try await BlockingPool.run { UInt(pthread_self()) }
-            _ = await counter.next()
-            return .text("\(other != before) \(UInt(pthread_self()) == before)")
-        } }) { port async throws in
+        try await withServer({
+            $0.on("GET", "/") { _ in
+                let before = UInt(pthread_self())
+                let other = try await BlockingPool.run { UInt(pthread_self()) }
+                _ = await counter.next()
+                return .text("\(other != before) \(UInt(pthread_self()) == before)")
+            }
+        }) { port async throws in
             #expect(try await ask("/", port: port).hasSuffix("true true"))
         }
     }

@@ -34,7 +34,9 @@ struct RawClient: Sendable {
         try await onThread {
             var sent = 0
             while sent < bytes.count {
-                let count = bytes.withUnsafeBytes { Glibc.send(file, $0.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+                let count = bytes.withUnsafeBytes {
+                    Glibc.send(file, $0.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                }
                 guard count > 0 else { throw Failure.reset }
                 sent += count
             }
@@ -57,7 +59,9 @@ struct RawClient: Sendable {
                 if count < 0, errno == EAGAIN { throw Failure.timedOut }
                 if count <= 0 { return String(decoding: bytes, as: UTF8.self) }
                 bytes += buffer[0..<count]
-                if let enough, enough(String(decoding: bytes, as: UTF8.self)) { return String(decoding: bytes, as: UTF8.self) }
+                if let enough, enough(String(decoding: bytes, as: UTF8.self)) {
+                    return String(decoding: bytes, as: UTF8.self)
+                }
             }
         }
     }

@@ -6,20 +6,25 @@ import WireProtocol
 @testable import HTTPServer
 
 @Suite struct RouterTests {
-    private func answer(_ router: Router, _ method: String, _ target: String, body: String = "") async throws -> HTTPResponse {
+    private func answer(_ router: Router, _ method: String, _ target: String, body: String = "") async throws
+        -> HTTPResponse
+    {
         await router.respond(to: try HTTPRequest(method: method, target: target, body: Array(body.utf8)))
     }
     private func text(_ router: Router, _ method: String, _ target: String) async throws -> String {
         String(decoding: try await answer(router, method, target).bytes ?? [], as: UTF8.self)
     }
     private func tell(_ name: String) -> Handler {
-        { request in .text(([name] + request.parameters.members.map { "\($0.name)=\($0.value)" }).joined(separator: " ")) }
+        { request in
+            .text(([name] + request.parameters.members.map { "\($0.name)=\($0.value)" }).joined(separator: " "))
+        }
     }
 
     @Test(arguments: [
         ("/jobs", "list"), ("/jobs/active", "active"), ("/jobs/7", "one id=7"), ("/jobs/7/errors", "errors id=7"),
         ("/jobs/a%2Fb%20c", "one id=a/b c"), ("/jobs%2Factive", "rest path=jobs/active"), ("/jobs/%61ctive", "active"),
-        ("/ui/app/main.js", "ui path=app/main.js"), ("/ui/", "ui path="), ("/jobs/", "rest path=jobs/"), ("/", "rest path="),
+        ("/ui/app/main.js", "ui path=app/main.js"), ("/ui/", "ui path="), ("/jobs/", "rest path=jobs/"),
+        ("/", "rest path="),
     ])
     func theMostSpecificPatternWins(_ target: String, _ expected: String) async throws {
         var router = Router()
@@ -98,16 +103,21 @@ import WireProtocol
             throw Problem.badRequest("two fields are wrong", errors: [FieldError(field: "a", message: "is required")])
         }
         let failed = try await text(router, "GET", "/a/7")
-        #expect(failed.contains("\"status\":500") && failed.contains("\"instance\":\"/a/7\"") && !failed.contains("hunter2"))
+        #expect(
+            failed.contains("\"status\":500") && failed.contains("\"instance\":\"/a/7\"") && !failed.contains("hunter2")
+        )
         #expect(
             try await text(router, "POST", "/b")
-                == #"{"type":"about:blank","title":"Bad Request","status":400,"detail":"two fields are wrong","instance":"/b","errors":[{"field":"a","message":"is required"}]}"#)
+                == #"{"type":"about:blank","title":"Bad Request","status":400,"detail":"two fields are wrong","instance":"/b","errors":[{"field":"a","message":"is required"}]}"#
+        )
     }
 
     @Test func aRouterCanHaveItsOwnFormOfErrors() async throws {
         var router = Router()
         router.errorForm = { error, _ in
-            .json(["status": ["error": .string(Problem(answering: error).detail)]], status: Problem(answering: error).status)
+            .json(
+                ["status": ["error": .string(Problem(answering: error).detail)]],
+                status: Problem(answering: error).status)
         }
         #expect(try await text(router, "GET", "/x") == #"{"status":{"error":"nothing answers /x"}}"#)
     }
@@ -136,7 +146,10 @@ import WireProtocol
 
     @Test func whatIsWrongIsNamedByItsPath() throws {
         #expect(try problem(#"{"name":"a","options":{"batch_sizes":[1]}}"#) == nil)
-        #expect(try problem(#"{"options":{"batch_sizes":[1]}}"#)?.errors == [FieldError(field: "name", message: "is required")])
+        #expect(
+            try problem(#"{"options":{"batch_sizes":[1]}}"#)?.errors == [
+                FieldError(field: "name", message: "is required")
+            ])
         #expect(
             try problem(#"{"name":"a","options":{"batch_sizes":[1,"x"]}}"#)?.errors
                 == [FieldError(field: "options.batch_sizes[1]", message: "must be a whole number")])
@@ -146,7 +159,9 @@ import WireProtocol
     }
 
     @Test func aBodyTooDeepIsRefusedBeforeItIsDecoded() throws {
-        let deep = #"{"name":"a","options":{"batch_sizes":[1]},"x":"# + String(repeating: "[", count: 65) + String(repeating: "]", count: 65) + "}"
+        let deep =
+            #"{"name":"a","options":{"batch_sizes":[1]},"x":"# + String(repeating: "[", count: 65)
+            + String(repeating: "]", count: 65) + "}"
         #expect(try problem(deep)?.detail.contains("deep") == true)
     }
 

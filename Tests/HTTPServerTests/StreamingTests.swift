@@ -35,14 +35,17 @@ import Testing
     @Test func aStreamThatFailsDoesNotLookComplete() async throws {
         struct Broken: Error {}
         let lines = LogLines()
-        try await withServer(log: lines.log(), { router in
-            router.on("GET", "/") { _ in
-                .stream(contentType: "text/plain") { writer in
-                    try await writer.write("half")
-                    throw Broken()
+        try await withServer(
+            log: lines.log(),
+            { router in
+                router.on("GET", "/") { _ in
+                    .stream(contentType: "text/plain") { writer in
+                        try await writer.write("half")
+                        throw Broken()
+                    }
                 }
             }
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             #expect(try await client.all().hasSuffix("4\r\nhalf\r\n"))
@@ -82,7 +85,9 @@ import Testing
                 for _ in 0..<50 { try await writer.write([UInt8](repeating: 0x7E, count: 50_000)) }
             }
         }
-        try await withServer({ $0.on("GET", "/") { _ in .stream(contentType: "text/plain") { try await Elsewhere().produce($0) } } }) { port in
+        try await withServer({
+            $0.on("GET", "/") { _ in .stream(contentType: "text/plain") { try await Elsewhere().produce($0) } }
+        }) { port in
             let client = try RawClient(port: port)
             try await client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             #expect(try await client.all().utf8.count(where: { $0 == 0x7E }) == 2_500_000)
@@ -94,7 +99,8 @@ import Testing
         let body = (0..<3_000_000).map { UInt8(truncatingIfNeeded: 97 + $0 % 26) }
         try await withServer({ $0.on("GET", "/") { _ in .bytes(body, contentType: "text/plain") } }) { port in
             let client = try RawClient(port: port)
-            try await client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            try await client.send(
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             let answer = try await client.all()
             #expect(answer.statuses == [200, 200])
             #expect(answer.utf8.suffix(3_000_000).elementsEqual(body))
@@ -108,15 +114,18 @@ import Testing
         let release = Signal()
         var limits = HTTPLimits()
         limits.eventKeepAlive = .milliseconds(20)
-        try await withServer(limits: limits, { router in
-            router.on("GET", "/") { _ in
-                .events { writer in
-                    try await writer.send(id: "7\nevil: 1", event: "progress", data: "one\ntwo\r\nthree")
-                    await release.wait()
-                    try await writer.send(data: "last")
+        try await withServer(
+            limits: limits,
+            { router in
+                router.on("GET", "/") { _ in
+                    .events { writer in
+                        try await writer.send(id: "7\nevil: 1", event: "progress", data: "one\ntwo\r\nthree")
+                        await release.wait()
+                        try await writer.send(data: "last")
+                    }
                 }
             }
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             let answer = try await client.until(": keep-alive\n\n", times: 2)
@@ -133,15 +142,18 @@ import Testing
         var limits = HTTPLimits()
         limits.probe = .milliseconds(10)
         limits.eventKeepAlive = .milliseconds(20)
-        try await withServer(limits: limits, { router in
-            router.on("GET", "/") { _ in
-                .events { _ in
-                    started.fire()
-                    try? await Task.sleep(for: .seconds(60))
-                    ended.fire()
+        try await withServer(
+            limits: limits,
+            { router in
+                router.on("GET", "/") { _ in
+                    .events { _ in
+                        started.fire()
+                        try? await Task.sleep(for: .seconds(60))
+                        ended.fire()
+                    }
                 }
             }
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send(Self.get)
             await started.wait()
@@ -158,16 +170,19 @@ import Testing
 
     @Test func aBodyIsReadWhileItArrives() async throws {
         let first = Signal()
-        try await withServer(Self.streamed(100) { request in
-            var text = ""
-            for try await piece in request.bodyStream {
-                text += String(decoding: piece, as: UTF8.self) + "|"
-                first.fire()
+        try await withServer(
+            Self.streamed(100) { request in
+                var text = ""
+                for try await piece in request.bodyStream {
+                    text += String(decoding: piece, as: UTF8.self) + "|"
+                    first.fire()
+                }
+                return .text(text)
             }
-            return .text(text)
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
-            try await client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
+            try await client.send(
+                "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
             _ = try await client.until("100 Continue\r\n\r\n")
             try await client.send("3\r\nabc\r\n")
             await first.wait()
@@ -181,18 +196,22 @@ import Testing
 
     @Test func aSlowReaderGetsALargeBodyWhole() async throws {
         let body = (0..<2_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        try await withServer(Self.streamed(1 << 30) { request in
-            var sum = 0
-            var count = 0
-            for try await piece in request.bodyStream {
-                try await BlockingPool.run {}
-                count += piece.count
-                sum = piece.reduce(sum) { $0 &* 31 &+ Int($1) }
+        try await withServer(
+            Self.streamed(1 << 30) { request in
+                var sum = 0
+                var count = 0
+                for try await piece in request.bodyStream {
+                    try await BlockingPool.run {}
+                    count += piece.count
+                    sum = piece.reduce(sum) { $0 &* 31 &+ Int($1) }
+                }
+                return .text("\(count) \(sum)")
             }
-            return .text("\(count) \(sum)")
-        }) { port in
+        ) { port in
             let client = try RawClient(port: port)
-            async let sending: Void = client.send(Array("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n".utf8) + body)
+            async let sending: Void = client.send(
+                Array("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n".utf8)
+                    + body)
             let answer = try await client.all()
             try await sending
             #expect(answer.hasSuffix("\(body.count) \(body.reduce(0) { $0 &* 31 &+ Int($1) })"))
@@ -201,10 +220,13 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Transfer-Encoding: chunked\r\n\r\n20\r\n", 413), ("Content-Length: 32\r\n\r\n", 413), ("Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeX", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n20\r\n", 413), ("Content-Length: 32\r\n\r\n", 413),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nabcdeX", 400),
     ])
     func whatIsWrongWithAStreamedBodyIsThrownToItsReader(_ rest: String, _ status: Int) async throws {
-        try await withServer(Self.streamed(16) { request in .bytes(try await request.bodyStream.collected(), contentType: "text/plain") }) { port in
+        try await withServer(
+            Self.streamed(16) { request in .bytes(try await request.bodyStream.collected(), contentType: "text/plain") }
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send("POST / HTTP/1.1\r\nHost: a\r\n\(rest)\(String(repeating: "a", count: 32))")
             #expect(try await client.all().statuses == [status])
@@ -223,11 +245,13 @@ import Testing
 
     @Test func aClientThatGoesInTheMiddleEndsTheStream() async throws {
         let (started, ended) = (Signal(), Signal())
-        try await withServer(Self.streamed(1 << 30) { request in
-            defer { ended.fire() }
-            for try await _ in request.bodyStream { started.fire() }
-            return .text("all")
-        }) { port in
+        try await withServer(
+            Self.streamed(1 << 30) { request in
+                defer { ended.fire() }
+                for try await _ in request.bodyStream { started.fire() }
+                return .text("all")
+            }
+        ) { port in
             let client = try RawClient(port: port)
             try await client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
             await started.wait()

@@ -5,13 +5,15 @@ import Synchronization
 
 /// A server on a free port for the length of a closure.
 func withServer<Value>(
-    limits: HTTPLimits = HTTPLimits(), loops: Int = 1, log: Log = .silent, metrics: Metrics = Metrics(), accessLog: Bool = false,
+    limits: HTTPLimits = HTTPLimits(), loops: Int = 1, log: Log = .silent, metrics: Metrics = Metrics(),
+    accessLog: Bool = false,
     _ routes: (inout Router) -> Void, _ body: (Int) async throws -> Value
 ) async throws -> Value {
     var router = Router()
     routes(&router)
     let server = HTTPServer(
-        host: "127.0.0.1", port: 0, router: router, limits: limits, log: log, metrics: metrics, loops: loops, accessLog: accessLog)
+        host: "127.0.0.1", port: 0, router: router, limits: limits, log: log, metrics: metrics, loops: loops,
+        accessLog: accessLog)
     let port = try await server.start()
     do {
         let value = try await body(port)
@@ -27,7 +29,9 @@ extension Router {
     /// `GET /` says hello; `POST /echo` gives the body back.
     static func small(_ router: inout Router) {
         router.on("GET", "/") { _ in .text("hello") }
-        router.on("POST", "/echo", body: .buffered(limit: 10 << 20)) { .bytes($0.body, contentType: "application/octet-stream") }
+        router.on("POST", "/echo", body: .buffered(limit: 10 << 20)) {
+            .bytes($0.body, contentType: "application/octet-stream")
+        }
     }
 }
 
