@@ -1,6 +1,51 @@
+import Datasources
+import HTTPClient
+import HTTPServer
+import Postgres
+import Redis
 import ServiceRuntime
+import SyncJobs
+import WorkQueue
 
+/// Reads sources page by page into batches for the embedder, and tests and previews them for the orchestrator.
 @main
 enum DataHarvester {
-    static func main() async {}
+    static func main() async {
+        await run("data-harvester") { log in
+            let configuration = try DataHarvesterConfiguration(from: Environment())
+            let metrics = Metrics()
+            let pool = PostgresPool(
+                url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+                applicationName: "data-harvester")
+            let migrators = [datasourcesMigrator(pool: pool), syncJobsMigrator(pool: pool)]
+            if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
+            for migrator in migrators { try await migrator.up() }
+            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            try await checkQueuePolicy(of: redis, log: log)
+
+            let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
+            let connectors = SourceConnectors(settings: configuration.sources, datasources: datasources)
+            let processor = RemotePageProcessor(
+                client: HTTPClient(metrics: metrics, log: log), url: configuration.dataProcessorURL, token: configuration.internalToken)
+            let worker = HarvestWorker(
+                consumer: QueueConsumer(
+                    queue: .harvest, service: "data-harvester", redisURL: configuration.redisURL, lease: configuration.lease,
+                    metrics: metrics, log: log, limits: configuration.queueLimits),
+                queue: WorkQueue(redis: redis, metrics: metrics, log: log, limits: configuration.queueLimits),
+                jobs: SyncJobStore(pool: pool, log: log), datasources: datasources, connectors: connectors, processor: processor,
+                settings: configuration.harvest, concurrency: configuration.concurrency, failpoints: configuration.failpoints,
+                metrics: metrics, log: log)
+            let health = HealthChecks()
+            await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
+            await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
+            let shutdown = Shutdown()
+            let routes = DataHarvesterRoutes(
+                connectors: connectors, processor: processor, health: health, metrics: metrics,
+                internalToken: configuration.internalToken)
+            let server = HTTPServer(
+                host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
+                metrics: metrics, accessLog: configuration.accessLog)
+            try await ServiceGroup([server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
+        }
+    }
 }

@@ -60,6 +60,13 @@ package struct DatasourceDraft: Sendable, Equatable {
         guard reader.problems.isEmpty else { throw .invalid(reader.problems) }
     }
 
+    /// What is wrong with a connection alone, before there is a query.
+    package static func connectionProblems(of type: Datasource.Kind, _ config: JSONObject) -> [FieldProblem] {
+        var reader = DraftReader()
+        ConnectionRules(type: type).check(config, query: "", &reader)
+        return reader.problems
+    }
+
     package static func isCollectionName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in
@@ -217,8 +224,8 @@ struct DraftReader {
             return []
         }
         for (index, operation) in operations.enumerated() {
-            guard let object = operation.object, let kind = (object["type"] ?? object["operation"])?.string else {
-                refuse("processing[\(index)]", "must be an object with the operation's name in type")
+            guard let object = operation.object, let kind = object["operation"]?.string else {
+                refuse("processing[\(index)]", "must be an object with the name of an operation in `operation`")
                 continue
             }
             if let reason = DatasourceDraft.refusedOperations[kind] {

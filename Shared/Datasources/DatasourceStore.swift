@@ -214,3 +214,8 @@ package struct DatasourceStore: Sendable {
         }
     }
 }
+
+/// The tables of this module. Orchestrator and harvester run it at start.
+package func datasourcesMigrator(pool: PostgresPool) -> Migrator {
+    Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations)
+}

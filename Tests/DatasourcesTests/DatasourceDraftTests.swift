@@ -52,10 +52,10 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
 
     @Test func refusesOperationsThatNeedTheWholeDataset() throws {
         for name in ["sort", "limit", "deduplicate"] {
-            let body = draftBody(["processing": [["type": "trim", "fields": ["name"]], ["type": .string(name)]]])
+            let body = draftBody(["processing": [["operation": "trim", "fields": ["name"]], ["operation": .string(name)]]])
             #expect(problems(body) == ["processing[1]"])
         }
-        #expect(problems(draftBody(["processing": [["type": "trim"]]])).isEmpty)
+        #expect(problems(draftBody(["processing": [["operation": "trim"]]])).isEmpty)
     }
 
     @Test func aFileNeedsNoQueryAndItsPathStaysInside() {

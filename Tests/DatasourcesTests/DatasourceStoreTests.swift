@@ -16,7 +16,7 @@ struct StoreFixture {
     init() async throws {
         let url = try await PostgresServer.shared().createDatabase("datasources")
         pool = PostgresPool(url: url, size: 4, log: .silent, metrics: nil, applicationName: "test")
-        try await Migrator(pool: pool, module: "Datasources", migrations: DatasourceStore.migrations).up()
+        try await datasourcesMigrator(pool: pool).up()
         store = DatasourceStore(pool: pool, keyRing: try KeyRing(specification: Self.keys))
         collections = VectorCollectionStore(pool: pool)
     }
@@ -137,7 +137,7 @@ struct StoreFixture {
 
     @Test func migrationsGoDownAgain() async throws {
         let fixture = try await StoreFixture()
-        try await Migrator(pool: fixture.pool, module: "Datasources", migrations: DatasourceStore.migrations).down(to: 0)
-        try await Migrator(pool: fixture.pool, module: "Datasources", migrations: DatasourceStore.migrations).up()
+        try await datasourcesMigrator(pool: fixture.pool).down(to: 0)
+        try await datasourcesMigrator(pool: fixture.pool).up()
     }
 }

@@ -42,7 +42,7 @@ import WireProtocol
         #expect(payloadOnly.textHash == first.textHash)
         other["name"] = "Desk"
         #expect(try record(template().outcome(for: other)).textHash != first.textHash)
-        let processed = try record(template(processing: [["type": "trim"]]).outcome(for: row))
+        let processed = try record(template(processing: [["operation": "trim"]]).outcome(for: row))
         #expect(processed.contentHash != first.contentHash)
         #expect(processed.textHash == first.textHash)
         var space = EmbeddingSpace.example

@@ -5,6 +5,7 @@ import WireProtocol
 actor CSVConnector: Connector {
     private let file: any FileBytes
     private let settings: JSONObject
+    /// Empty while nobody has said yet which column it is: then for a preview only.
     private let key: String
     private let limits: CSVReader.Limits
     /// The pass that full reads go on with.
@@ -54,7 +55,7 @@ actor CSVConnector: Connector {
         } else {
             reader = self.reader()
             let description = try await reader.describe()
-            guard description.columns.contains(key) else { throw missing(key, description.columns) }
+            guard key.isEmpty || description.columns.contains(key) else { throw missing(key, description.columns) }
             notes = description.notes
         }
         var page = try await reader.page(limit: limit)

@@ -61,7 +61,7 @@ actor CSVReader {
     /// Up to `limit` rows. `wanted`: only rows that it accepts, seen by their columns.
     func page(limit: Int, wanted: (@Sendable (JSONObject) -> Bool)? = nil) async throws -> SourcePage {
         let dialect = try await open()
-        var page = SourcePage()
+        var page = SourcePage(columns: dialect.columns)
         var bytes = 0
         while page.rows.count + page.failures.count < limit, bytes < limits.pageBytes {
             let before = opened?.parser.offset ?? 0

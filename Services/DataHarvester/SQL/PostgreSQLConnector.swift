@@ -8,7 +8,9 @@ import WireProtocol
 actor PostgreSQLConnector: Connector {
     struct Settings: Sendable {
         var connection: JSONObject
+        /// Without it and without a table: for a test of the connection only.
         var queryTemplate: String?
+        /// Empty while nobody has said yet which column it is: then for a preview only.
         var key: String
         var updatedAt: String?
         var allowSuperuser = false
@@ -126,9 +128,10 @@ actor PostgreSQLConnector: Connector {
     private func page(_ rows: PostgresRows, cursor: Cursor, limit: Int) throws(SourceError) -> SourcePage {
         let columns = rows.columns
         let names = columns.map(\.name)
-        guard let keyIndex = names.firstIndex(of: settings.key) else { throw Self.missing(settings.key, names) }
+        let keyIndex = names.firstIndex(of: settings.key)
+        if keyIndex == nil, !settings.key.isEmpty { throw Self.missing(settings.key, names) }
         let readings = columns.map { PostgreSQLValues.reading(of: $0.type) }
-        var page = SourcePage()
+        var page = SourcePage(columns: names)
         page.rows.reserveCapacity(rows.count)
         var bytes = 0
         for row in rows {
@@ -144,6 +147,10 @@ actor PostgreSQLConnector: Connector {
             page.rows.append(SourceRow(values: JSONObject(unique: members)))
         }
         if bytes > Self.pageBytes, rows.count > 1 { pageRows = max(1, rows.count / 2) }
+        guard let keyIndex else {
+            page.isExhausted = true
+            return page
+        }
         let last = rows.last.flatMap { $0.text(keyIndex) }
         let placeholders = try Statement(settings).template.placeholders
         switch cursor {
@@ -218,12 +225,15 @@ actor PostgreSQLConnector: Connector {
                 switch part {
                 case .placeholder(.limit): return parameter("limit", PostgresValue(limit), "bigint")
                 case .placeholder(.offset): return parameter("offset", .int(Int64(offset)), "bigint")
+                case .placeholder(.after) where opened.keyType.isEmpty: return "NULL"
                 case .placeholder(.after):
                     let lowest = Self.lowest(opened.keyType)
                     return parameter("after", (after ?? lowest).map(PostgresValue.text) ?? .null, opened.keyType)
                 case .placeholder(.since):
                     let type = opened.updatedType ?? "timestamp with time zone"
                     return parameter("since", (since ?? Self.lowest(type)).map(PostgresValue.text) ?? .null, type)
+                case .placeholder(.codes) where opened.keyType.isEmpty: return "NULL"
+                case .inCodes(let negated) where opened.keyType.isEmpty: return negated ? " <> ALL (NULL)" : " = ANY (NULL)"
                 case .placeholder(.codes): return parameter("codes", list, "text[]::\(opened.keyType)[]")
                 case .inCodes(let negated):
                     return " \(negated ? "<> ALL" : "= ANY") (\(parameter("codes", list, "text[]::\(opened.keyType)[]")))"
@@ -259,6 +269,7 @@ actor PostgreSQLConnector: Connector {
             switch cursor {
             case .offset:
                 if !placeholders.contains(.limit) { tail = " LIMIT \(bind(.int(Int64(limit))))" }
+            case .start where settings.key.isEmpty: tail = " LIMIT \(bind(.int(Int64(limit))))"
             case .start, .key:
                 if case .key(let last) = cursor, !placeholders.contains(.after) {
                     conditions.append("\(key) > \(bind(.text(last)))::\(opened.keyType)")
@@ -341,8 +352,9 @@ actor PostgreSQLConnector: Connector {
 
     private static func connect(_ settings: Settings) async throws -> Opened {
         // First what needs no server.
-        var probe = try Statement(settings)
-        probe.addRows(nil, after: nil, limit: nil)
+        let hasRows = settings.queryTemplate != nil || settings.connection["table"]?.string != nil
+        var probe = hasRows ? try Statement(settings) : nil
+        probe?.addRows(nil, after: nil, limit: nil)
         let address = try DatabaseAddress(settings.connection, defaultPort: 5432)
         let reached = try await NetworkAddress.reach(host: address.host, port: address.port, policy: settings.policy)
         let pool = PostgresPool(
@@ -363,7 +375,9 @@ actor PostgreSQLConnector: Connector {
                 "\(address.user) is a superuser or may run programs and read files of the server: use a role that may only read the tables",
                 field: "connectionConfig.user")
         }
-        let (probing, text) = (probe, "SELECT * FROM (\(probe.sql)) AS q LIMIT 0")
+        let version = role.first?.text(0) ?? ""
+        guard let probing = probe else { return Opened(pool: pool, version: version, keyType: "") }
+        let text = "SELECT * FROM (\(probing.sql)) AS q LIMIT 0"
         let shape = try await readOnly(pool) { transaction in
             do {
                 return try await transaction.query(text)
@@ -383,10 +397,10 @@ actor PostgreSQLConnector: Connector {
             let rows = try await readOnly(pool) { try await $0.query("SELECT format_type($1::bigint::oid, -1)", [.int(oid)]) }
             return rows[0].text(0) ?? "text"
         }
-        let keyType = try await type(of: settings.key, field: "fieldMapping.id")
+        let keyType = settings.key.isEmpty ? "" : try await type(of: settings.key, field: "fieldMapping.id")
         var updatedType: String?
         if let column = settings.updatedAt { updatedType = try await type(of: column, field: "fieldMapping.updatedAt") }
-        return Opened(pool: pool, version: role.first?.text(0) ?? "", keyType: keyType, updatedType: updatedType)
+        return Opened(pool: pool, version: version, keyType: keyType, updatedType: updatedType)
     }
 
     private static func missing(_ column: String, _ names: [String], field: String = "fieldMapping.id") -> SourceError {

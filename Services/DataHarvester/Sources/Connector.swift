@@ -33,6 +33,8 @@ struct SourcePage: Sendable {
     /// Behind the last row of this page.
     var next: String?
     var isExhausted = false
+    /// The source's columns, in its order.
+    var columns: [String] = []
     /// What the reader should know: a header that was renamed, a file that was replaced.
     var notes: [String] = []
 }

@@ -1,0 +1,89 @@
+import Datasources
+import HTTPServer
+import ServiceRuntime
+import WireProtocol
+
+/// The whole HTTP surface. `DataHarvesterDocument` describes it.
+struct DataHarvesterRoutes: Sendable {
+    let connectors: SourceConnectors
+    let processor: any PageProcessor
+    let health: HealthChecks
+    let metrics: Metrics
+    let internalToken: String?
+
+    static let version = "0.1.0"
+
+    func router(shutdown: Shutdown) -> Router {
+        let document = DataHarvesterDocument.json.serializedBytes
+        var router = Router()
+        router.addOperationalRoutes(
+            service: "data-harvester", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+        router.requireInternalToken(internalToken)
+        router.on("POST", "/sources/test", answering(test))
+        router.on("POST", "/sources/preview", answering(preview))
+        router.on("POST", "/sources/count", answering(count))
+        router.on("POST", "/sources/validate", answering(validate))
+        router.on("GET", "/openapi.json") { _ in .bytes(document, contentType: "application/json") }
+        return router
+    }
+
+    private typealias Answer = @Sendable (SourceRequest, any Connector) async throws -> JSONObject
+
+    /// Opens the source that the body describes and closes it again.
+    private func answering(_ answer: @escaping Answer) -> Handler {
+        { request in
+            do {
+                let source = try await SourceRequest(try request.json(), connectors: connectors)
+                let connector = try await connectors.connector(for: source.source)
+                do {
+                    let body = try await answer(source, connector)
+                    await connector.close()
+                    return .json(.object(body))
+                } catch {
+                    await connector.close()
+                    throw error
+                }
+            } catch {
+                throw Problem.source(error)
+            }
+        }
+    }
+
+    @Sendable private func test(_ request: SourceRequest, _ connector: any Connector) async throws -> JSONObject {
+        let start = ContinuousClock.now
+        let result = try await connector.test()
+        return JSONObject([
+            ("ok", true), ("server", .string(result.server)),
+            ("latency_ms", .number(((ContinuousClock.now - start) / .milliseconds(1)).rounded())), ("details", .object(result.details)),
+        ])
+    }
+
+    @Sendable private func count(_ request: SourceRequest, _ connector: any Connector) async throws -> JSONObject {
+        let count = try await connector.count()
+        return JSONObject([("total", JSONValue(count.rows)), ("is_exact", .bool(count.isExact))])
+    }
+
+    /// That a query is one that would be run, and what it gives.
+    @Sendable private func validate(_ request: SourceRequest, _ connector: any Connector) async throws -> JSONObject {
+        let page = try await connector.readPage(after: nil, limit: 1, window: nil)
+        return JSONObject([
+            ("valid", true), ("columns", .array(page.columns.map(JSONValue.string))),
+            ("notes", .array(page.notes.map(JSONValue.string))),
+        ])
+    }
+
+    /// The first rows, what they would become, and how many there are.
+    @Sendable private func preview(_ request: SourceRequest, _ connector: any Connector) async throws -> JSONObject {
+        let page = try await connector.readPage(after: nil, limit: request.limit, window: nil)
+        var answer = try await SourcePreview(request, processor: processor).json(page)
+        do {
+            let count = try await connector.count()
+            answer["total"] = JSONValue(count.rows)
+            answer["total_is_exact"] = .bool(count.isExact)
+        } catch let error as SourceError where error.code == .timedOut {
+            answer["total"] = .null  // too many to count in time: no reason to withhold the rows
+            answer["total_is_exact"] = false
+        }
+        return answer
+    }
+}

@@ -1,0 +1,117 @@
+import Datasources
+import Postgres
+import Redis
+import ServiceRuntime
+import SyncJobs
+import Synchronization
+import WireProtocol
+import WorkQueue
+
+/// Takes jobs from the list of harvests and harvests them, several at once.
+struct HarvestWorker: Service {
+    let consumer: QueueConsumer
+    let queue: WorkQueue
+    let jobs: SyncJobStore
+    let datasources: DatasourceStore
+    let connectors: SourceConnectors
+    let processor: any PageProcessor
+    let settings: HarvestRun.Settings
+    let concurrency: Int
+    let failpoints: Failpoints
+    let metrics: Metrics
+    let log: Log
+
+    func run(until shutdown: Shutdown) async throws {
+        try await consumer.start()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var running = 0
+            while !shutdown.isRequested {
+                if running >= concurrency {
+                    try await group.next()
+                    running -= 1
+                }
+                for delivery in try await consumer.claim(upTo: 1, wait: .seconds(1)) {
+                    running += 1
+                    group.addTask { await harvest(delivery, until: shutdown) }
+                }
+            }
+            // Those that run see the request after the page they are at.
+            try await group.waitForAll()
+        }
+        await consumer.stop()
+    }
+
+    private func harvest(_ delivery: Delivery, until shutdown: Shutdown) async {
+        let message = delivery.message
+        let log = log.with(["job": .string(message.jobID), "epoch": JSONValue(message.epoch)])
+        failpoints.reach("harvester.after-claim")
+        do {
+            guard let state = try await jobs.begin(jobID: message.jobID, epoch: message.epoch) else {
+                log.info("harvest.dropped")  // cancelled, over, or of an older epoch
+                return await acknowledge(delivery, log)
+            }
+            do {
+                try await harvest(state, delivery, shutdown, log)
+                log.info("harvest.finished")
+            } catch let error where Self.isFatal(error) {
+                log.error("harvest.failed", ["reason": .string("\(error)")])
+                _ = try await jobs.fail(id: message.jobID, epoch: message.epoch, reason: "\(error)")
+            }
+            await acknowledge(delivery, log)
+        } catch is CancellationError {
+            log.info("harvest.given_back")
+            await giveBack(delivery, log)
+        } catch let error as SyncJobsError {
+            // Cancelled, failed, resumed elsewhere, or another harvester goes on: nothing of ours has an effect any more.
+            log.info("harvest.replaced", ["reason": .string("\(error)")])
+            await acknowledge(delivery, log)
+        } catch {
+            // Our own database or Redis is away: from the last checkpoint, later.
+            log.warning("harvest.interrupted", ["error": .string("\(error)")])
+            await shutdown.sleep(for: .seconds(1))
+            await giveBack(delivery, log)
+        }
+    }
+
+    private func harvest(_ state: HarvestState, _ delivery: Delivery, _ shutdown: Shutdown, _ log: Log) async throws {
+        guard let datasource = try await datasources.datasource(id: state.job.datasourceID) else {
+            throw DatasourcesError.notFound(id: state.job.datasourceID)
+        }
+        let connector = try await connectors.connector(for: datasource)
+        let trace = delivery.message.traceparent.flatMap(TraceContext.init(traceparent:))?.child() ?? TraceContext()
+        let log = log.with(["datasource": .string(datasource.id), "trace_id": .string(trace.traceID)])
+        log.info("harvest.started", ["type": .string(state.job.type.rawValue), "source": .string(datasource.type.rawValue)])
+        let run = HarvestRun(
+            state: state, connector: connector, maker: RecordMaker(datasource, space: state.job.space, processor: processor),
+            jobs: jobs, queue: queue, settings: settings, failpoints: failpoints, metrics: metrics, trace: trace,
+            stillHolds: { consumer.stillHolds([delivery]) }, shutdown: shutdown, log: log)
+        do {
+            try await run.run()
+        } catch {
+            await connector.close()
+            throw error
+        }
+        await connector.close()
+    }
+
+    /// The source, its description or its processing fails: another try changes nothing.
+    private static func isFatal(_ error: any Error) -> Bool {
+        error is SourceError || error is ProcessingError || error is DatasourcesError
+    }
+
+    private func acknowledge(_ delivery: Delivery, _ log: Log) async {
+        do {
+            try await consumer.acknowledge([delivery])
+        } catch {
+            log.warning("harvest.not_acknowledged", ["error": .string("\(error)")])  // it comes again, and is dropped
+        }
+    }
+
+    private func giveBack(_ delivery: Delivery, _ log: Log) async {
+        do {
+            try await consumer.giveBack([delivery])
+        } catch {
+            log.warning("harvest.not_given_back", ["error": .string("\(error)")])  // the reaper does it
+        }
+    }
+}
