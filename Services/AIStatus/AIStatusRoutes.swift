@@ -1,0 +1,33 @@
+import HTTPServer
+import ServiceRuntime
+import WireProtocol
+
+/// The whole HTTP surface. `AIStatusDocument` describes it.
+struct AIStatusRoutes: Sendable {
+    let health: HealthChecks
+    let metrics: Metrics
+    let internalToken: String?
+
+    static let version = "0.1.0"
+
+    func router(shutdown: Shutdown) -> Router {
+        let document = AIStatusDocument.json.serializedBytes
+        var router = Router()
+        router.addOperationalRoutes(
+            service: "ai-status", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+        router.requireInternalToken(internalToken)
+        router.on("GET", "/_ai_status", status)
+        router.on("GET", "/ai_status", status)
+        router.on("GET", "/openapi.json") { _ in .bytes(document, contentType: "application/json") }
+        return router
+    }
+
+    /// No import hands its products over yet, so every task is unknown. Source: SPEC 6.1.
+    @Sendable private func status(_ request: HTTPRequest) async throws -> HTTPResponse {
+        guard let task = request.query("task_id"), !task.isEmpty else {
+            throw Problem.badRequest(field: "task_id", "is required")
+        }
+        let idle: JSONValue = ["state": "IDLE"]
+        return .json(idle, status: 404, headers: ["Cache-Control": "no-store"])
+    }
+}
