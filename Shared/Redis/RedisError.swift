@@ -15,6 +15,8 @@ package enum RedisError: Error, Equatable {
     case closed
     /// The server may throw away queued work when its memory is full.
     case evictingPolicy(String)
+    /// The queue's scripts need version 7.
+    case tooOld(version: String)
 
     /// Worth trying again: as it is when the command may run twice, else after a look at what happened.
     package var isRetryable: Bool {
@@ -61,6 +63,7 @@ extension RedisError: CustomStringConvertible {
         case .server(let message): "Redis refused a command: \(message)"
         case .unexpectedReply(let command): "Redis answered \(command) with something unexpected"
         case .overloaded(let pending): "\(pending) commands are already waiting for Redis"
+        case .tooOld(let version): "Redis \(version) is too old for the queues: 7 or later"
         case .closed: "the connection to Redis has been closed"
         case .evictingPolicy(let policy):
             "Redis has maxmemory-policy \(policy), which throws queued work away: set noeviction (or move the queues to a server that has it)"

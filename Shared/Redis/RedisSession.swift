@@ -19,6 +19,8 @@ struct RedisSession: ~Copyable {
         self.context = context
         self.timeout = timeout
         self.descriptor = descriptor
+        context.pointee.reader.pointee.fn = ReplyBuilder.functions
+        context.pointee.reader.pointee.maxbuf = 4 << 20  // kept between replies, not freed and faulted in again for each body
     }
 
     /// Connects, authenticates, selects the database, and refuses a server that is still loading.
@@ -108,10 +110,7 @@ struct RedisSession: ~Copyable {
             guard redisReaderGetReply(context.pointee.reader, &reply) == REDIS_OK else {
                 throw .connectionLost(reason: "the reply is not in Redis' protocol")
             }
-            if let reply {
-                defer { freeReplyObject(reply) }
-                return RedisValue(copying: reply.assumingMemoryBound(to: redisReply.self))
-            }
+            if let reply { return ReplyBuilder.take(reply) }
             try receive()
         }
     }

@@ -1,5 +1,3 @@
-import CHiredis
-
 /// A reply (RESP 2).
 package enum RedisValue: Sendable, Equatable {
     case null
@@ -34,22 +32,5 @@ extension RedisValue {
     package func get() throws(RedisError) -> RedisValue {
         if case .error(let message) = self { throw .server(message: message) }
         return self
-    }
-
-    init(copying reply: UnsafePointer<redisReply>) {
-        let length = Int(reply.pointee.len)
-        func bytes() -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: reply.pointee.str, count: length) }
-        switch reply.pointee.type {
-        case REDIS_REPLY_INTEGER: self = .integer(Int64(reply.pointee.integer))
-        case REDIS_REPLY_STRING: self = .bulk([UInt8](bytes()))
-        case REDIS_REPLY_STATUS: self = .simple(String(decoding: bytes(), as: UTF8.self))
-        case REDIS_REPLY_ERROR: self = .error(RedisError.withoutArguments(String(decoding: bytes(), as: UTF8.self)))
-        case REDIS_REPLY_ARRAY:
-            self = .array(
-                (0..<Int(reply.pointee.elements)).map { index in
-                    reply.pointee.element[index].map { RedisValue(copying: $0) } ?? .null
-                })
-        default: self = .null
-        }
     }
 }
