@@ -14,6 +14,11 @@ enum Embedder {
             let configuration = try EmbedderConfiguration(from: Environment())
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
             let redis = RedisConnection(url: configuration.redisURL, log: log)
+            do {
+                try await checkQueuePolicy(of: redis, log: log)
+            } catch let error as RedisError where error.isRetryable {
+                log.warning("redis.unreachable", ["error": .string("\(error)")])  // the worker waits for it
+            }
             let cacheRedis = configuration.cacheURL == configuration.redisURL
                 ? redis : RedisConnection(url: configuration.cacheURL, log: log)
             let queue = WorkQueue(redis: redis, metrics: metrics, log: log)

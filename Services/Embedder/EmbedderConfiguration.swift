@@ -33,7 +33,7 @@ struct EmbedderConfiguration: Sendable {
     /// `EMBEDDING_CACHE_TTL_SECONDS` (30 days), `EMBEDDING_CACHE_PERCENT` (70) of the server's memory,
     /// `EMBEDDING_CACHE_BYTES` (2 GiB) where the server has no limit of its own
     var cache: EmbeddingCache.Settings
-    /// `EMBEDDER_CLAIM` (16 messages), `EMBEDDER_CLAIMS_IN_FLIGHT` (3), `EMBEDDING_OUTAGE_LIMIT_SECONDS` (600): how long a
+    /// `EMBEDDER_CLAIM` (16 messages), `EMBEDDER_CLAIMS_IN_FLIGHT` (4), `EMBEDDING_OUTAGE_LIMIT_SECONDS` (600): how long a
     /// provider may be out before its jobs fail
     var worker: EmbedWorker.Settings
     /// `EMBEDDER_MAX_TEXTS` (2048) in one `POST /embed`
@@ -78,7 +78,7 @@ struct EmbedderConfiguration: Sendable {
             memory: settings.integer("EMBEDDING_CACHE_BYTES", default: 2 << 30, in: 1 << 20...1 << 50))
         worker = EmbedWorker.Settings(
             claim: settings.integer("EMBEDDER_CLAIM", default: 16, in: 1...1000),
-            claimsInFlight: settings.integer("EMBEDDER_CLAIMS_IN_FLIGHT", default: 3, in: 1...64),
+            claimsInFlight: settings.integer("EMBEDDER_CLAIMS_IN_FLIGHT", default: 4, in: 1...64),
             outageLimit: .seconds(settings.integer("EMBEDDING_OUTAGE_LIMIT_SECONDS", default: 600, in: 0...604_800)))
         maximumTexts = settings.integer("EMBEDDER_MAX_TEXTS", default: 2048, in: 1...100_000)
         gracePeriod = .seconds(settings.integer("SHUTDOWN_GRACE_SECONDS", default: 10, in: 1...3600))

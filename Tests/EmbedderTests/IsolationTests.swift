@@ -61,6 +61,26 @@ struct IsolationTests {
         #expect(calls < 30)
     }
 
+    @Test(arguments: [true, false])
+    func aBadVectorIsAskedForOnceMore(heals: Bool) async {
+        let calls = Mutex<[Int]>([])
+        let isolation = Isolation { texts throws(EmbeddingError) in
+            let number = calls.withLock { calls in
+                calls.append(texts.count)
+                return calls.count
+            }
+            return EmbeddingAnswer(
+                results: texts.map {
+                    $0 == "7" && (number == 1 || !heals)
+                        ? .failure(EmbeddingError(.badVector, "NaN")) : .success(FakeProvider.vector(of: $0))
+                }, tokens: 1)
+        }
+        let outcome = await isolation.embed((0..<10).map(String.init))
+        #expect(calls.withLock { $0 } == [10, 1])
+        #expect(outcome.fault == nil)
+        #expect(outcome.results.map { (try? $0.get()) != nil } == (0..<10).map { heals || $0 != 7 })
+    }
+
     @Test func whatPassedBeforeAnOutageIsKept() async {
         let (outcome, _) = await run((0..<8).map(String.init)) { part in
             part.count == 8 ? EmbeddingError(.badVector, "x") : part.contains("5") ? EmbeddingError(.connection, "out") : nil

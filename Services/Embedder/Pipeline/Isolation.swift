@@ -29,9 +29,9 @@ struct Isolation: Sendable {
         if let fault = outcome.fault { return outcome.append(.failure(fault), count: texts.count) }
         do {
             let answer = try await call(texts)
-            outcome.results += answer.results.map { $0.mapError(\.alone) }
             outcome.taken += texts.count
             outcome.tokens += answer.tokens ?? texts.reduce(0) { $0 + estimatedTokens(of: $1) }
+            outcome.results += await askedAgain(answer.results, texts, tokens: &outcome.tokens).map { $0.mapError(\.alone) }
         } catch where texts.count > 1 && error.mayBeOneTexts {
             let middle = texts.startIndex + (texts.count + 1) / 2
             await embed(texts[..<middle], into: &outcome)
@@ -39,6 +39,18 @@ struct Isolation: Sendable {
         } catch {
             outcome.fail(error, count: texts.count)
         }
+    }
+
+    /// A vector of NaN among good ones may be an accident of the moment: those texts get one more call together.
+    private func askedAgain(
+        _ results: [Result<[Float], EmbeddingError>], _ texts: ArraySlice<String>, tokens: inout Int
+    ) async -> [Result<[Float], EmbeddingError>] {
+        let bad = results.indices.filter { if case .failure = results[$0] { true } else { false } }
+        guard !bad.isEmpty, let again = try? await call(bad.map { texts[texts.startIndex + $0] }[...]) else { return results }
+        tokens += again.tokens ?? 0
+        var results = results
+        for (index, result) in zip(bad, again.results) { results[index] = result }
+        return results
     }
 }
 

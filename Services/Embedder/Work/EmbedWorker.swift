@@ -13,7 +13,7 @@ struct EmbedWorker: Service {
         /// Messages claimed at once: their texts fill the provider's batches together.
         var claim = 16
         /// Claims under way at the same time; the next one is fetched while others are embedded.
-        var claimsInFlight = 3
+        var claimsInFlight = 4
         var outageLimit: Duration = .seconds(600)
         /// Between tries while the provider is out.
         var outageBackoff = Backoff(base: .seconds(1), cap: .seconds(30), attempts: .max)
