@@ -24,7 +24,8 @@ struct AIStatusConfiguration: Sendable {
         host = settings.string("HOST", default: "127.0.0.1")
         port = settings.integer("PORT", default: 8005, in: 0...65535)
         databaseURL = settings.url(
-            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite", schemes: ["postgresql", "postgres"])
+            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
+            schemes: ["postgresql", "postgres"])
         databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 8, in: 2...200)
         redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "rediss", "unix"])
         internalToken = settings.secret("INTERNAL_TOKEN")

@@ -14,18 +14,27 @@ enum AIStatusDocument {
                 "/openapi.json": [
                     "get": [
                         "operationId": "document", "summary": "This document", "security": token,
-                        "responses": ["200": answer("OpenAPI 3.1", "application/json", ["type": "object"]), "401": problem("401")],
+                        "responses": [
+                            "200": answer("OpenAPI 3.1", "application/json", ["type": "object"]), "401": problem("401"),
+                        ],
                     ]
                 ],
-                "/health": operational("The service and each dependency", type: "application/health+json", failing: true),
+                "/health": operational(
+                    "The service and each dependency", type: "application/health+json", failing: true),
                 "/livez": operational("The process only", type: "application/json", failing: false),
                 "/readyz": operational("Whether it can take work", type: "application/json", failing: true),
                 "/metrics": operational("Prometheus text format", type: "text/plain", failing: false),
             ],
             "components": [
-                "securitySchemes": ["internalToken": ["type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set"]],
+                "securitySchemes": [
+                    "internalToken": [
+                        "type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set",
+                    ]
+                ],
                 "schemas": [
-                    "UnknownTask": ["type": "object", "required": ["state"], "properties": ["state": ["const": "IDLE"]]],
+                    "UnknownTask": [
+                        "type": "object", "required": ["state"], "properties": ["state": ["const": "IDLE"]],
+                    ],
                     "Problem": [
                         "type": "object", "required": ["type", "title", "status", "detail"],
                         "properties": [
@@ -53,7 +62,8 @@ enum AIStatusDocument {
                 "operationId": .string(id), "summary": "The enrichment of one import", "security": token,
                 "parameters": [
                     [
-                        "name": "task_id", "in": "query", "required": true, "description": "From the answer of the import",
+                        "name": "task_id", "in": "query", "required": true,
+                        "description": "From the answer of the import",
                         "schema": ["type": "string", "minLength": 1],
                     ]
                 ],

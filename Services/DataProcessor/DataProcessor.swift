@@ -14,7 +14,8 @@ enum DataProcessor {
                 redis: redis, lifetime: configuration.jobLifetime * 1000, budget: configuration.storeBytes,
                 lease: configuration.lease * 1000)
             let runner = JobRunner(
-                store: store, limits: configuration.limits, failpoints: configuration.failpoints, log: log, metrics: metrics)
+                store: store, limits: configuration.limits, failpoints: configuration.failpoints, log: log,
+                metrics: metrics)
             let health = HealthChecks()
             await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
             let shutdown = Shutdown()
@@ -24,7 +25,9 @@ enum DataProcessor {
             let server = HTTPServer(
                 host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
                 metrics: metrics, accessLog: configuration.accessLog)
-            try await ServiceGroup([server, runner], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
+            try await ServiceGroup(
+                [server, runner], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+            ).run()
         }
     }
 }

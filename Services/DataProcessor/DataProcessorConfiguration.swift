@@ -48,7 +48,8 @@ struct DataProcessorConfiguration: Sendable {
         limits.concurrency = settings.integer("PROCESSOR_CONCURRENCY", default: cores, in: 1...256)
         limits.jobs = settings.integer("PROCESSOR_QUEUE_JOBS", default: 64, in: 1...10_000)
         limits.bytes = settings.integer("PROCESSOR_QUEUE_BYTES", default: 256 << 20, in: 1024...(1 << 36))
-        limits.pipeline.resultBytes = settings.integer("PROCESSOR_RESULT_BYTES", default: 128 << 20, in: 1024...(500 << 20))
+        limits.pipeline.resultBytes = settings.integer(
+            "PROCESSOR_RESULT_BYTES", default: 128 << 20, in: 1024...(500 << 20))
         limits.pipeline.duration = .seconds(settings.integer("PROCESSOR_JOB_SECONDS", default: 300, in: 1...86_400))
         gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 30, in: 1...3600))
         accessLog = settings.flag("ACCESS_LOG", default: true)

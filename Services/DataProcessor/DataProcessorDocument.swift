@@ -7,7 +7,8 @@ enum DataProcessorDocument {
             "openapi": "3.1.0",
             "info": [
                 "title": "data-processor", "version": .string(DataProcessorRoutes.version),
-                "description": "Applies declared operations to a dataset. Submit it, then ask for the job until its status is final.",
+                "description":
+                    "Applies declared operations to a dataset. Submit it, then ask for the job until its status is final.",
             ],
             "paths": [
                 "/process": [
@@ -18,20 +19,24 @@ enum DataProcessorDocument {
                             "required": true, "content": ["application/json": ["schema": reference("ProcessRequest")]],
                         ],
                         "responses": responses(
-                            "202", "The job, accepted", "Accepted", refusals: ["400", "401", "408", "413", "431", "503"],
+                            "202", "The job, accepted", "Accepted",
+                            refusals: ["400", "401", "408", "413", "431", "503"],
                             headers: ["Location": ["description": "Where to ask for it", "schema": ["type": "string"]]]),
                     ]
                 ],
                 "/jobs/{job_id}": [
                     "get": [
-                        "operationId": "job", "summary": "A job and, when it is completed, its result", "security": token,
+                        "operationId": "job", "summary": "A job and, when it is completed, its result",
+                        "security": token,
                         "parameters": [
                             [
-                                "name": "job_id", "in": "path", "required": true, "description": "From the answer of /process",
+                                "name": "job_id", "in": "path", "required": true,
+                                "description": "From the answer of /process",
                                 "schema": ["type": "string", "minLength": 1],
                             ],
                             [
-                                "name": "wait", "in": "query", "description": "Hold the answer until the status is final, at most so many seconds",
+                                "name": "wait", "in": "query",
+                                "description": "Hold the answer until the status is final, at most so many seconds",
                                 "schema": ["type": "integer", "minimum": 0, "maximum": 30, "default": 0],
                             ],
                         ],
@@ -40,26 +45,36 @@ enum DataProcessorDocument {
                 ],
                 "/operations": [
                     "get": [
-                        "operationId": "operations", "summary": "All operations, with the JSON Schema of their parameters",
-                        "security": token, "responses": responses("200", "The operations", "Operations", refusals: ["401", "431"]),
+                        "operationId": "operations",
+                        "summary": "All operations, with the JSON Schema of their parameters",
+                        "security": token,
+                        "responses": responses("200", "The operations", "Operations", refusals: ["401", "431"]),
                     ]
                 ],
                 "/openapi.json": [
                     "get": [
                         "operationId": "document", "summary": "This document", "security": token,
                         "responses": [
-                            "200": ["description": "OpenAPI 3.1", "content": ["application/json": ["schema": ["type": "object"]]]],
+                            "200": [
+                                "description": "OpenAPI 3.1",
+                                "content": ["application/json": ["schema": ["type": "object"]]],
+                            ],
                             "401": problem("401"),
                         ],
                     ]
                 ],
-                "/health": operational("The service and each dependency", type: "application/health+json", failing: true),
+                "/health": operational(
+                    "The service and each dependency", type: "application/health+json", failing: true),
                 "/livez": operational("The process only", type: "application/json", failing: false),
                 "/readyz": operational("Whether it can take work", type: "application/json", failing: true),
                 "/metrics": operational("Prometheus text format", type: "text/plain", failing: false),
             ],
             "components": [
-                "securitySchemes": ["internalToken": ["type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set"]],
+                "securitySchemes": [
+                    "internalToken": [
+                        "type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set",
+                    ]
+                ],
                 "schemas": schemas,
             ],
         ]
@@ -80,27 +95,36 @@ enum DataProcessorDocument {
             "type": "object", "required": ["dataset", "operations"], "additionalProperties": false,
             "properties": [
                 "dataset": ["type": "array", "items": reference("Row")],
-                "operations": ["type": "array", "maxItems": JSONValue(ProcessingRequest.maximumOperations), "items": reference("Operation")],
+                "operations": [
+                    "type": "array", "maxItems": JSONValue(ProcessingRequest.maximumOperations),
+                    "items": reference("Operation"),
+                ],
                 "on_error": [
                     "type": "string", "enum": ["skip", "fail"], "default": "skip",
-                    "description": "Whether a row that an operation cannot work on is left out and reported, or fails the job.",
+                    "description":
+                        "Whether a row that an operation cannot work on is left out and reported, or fails the job.",
                 ],
             ],
         ]
         all["Accepted"] = object(["job_id": string, "status": ["const": "started"], "message": string])
         all["RowError"] = object(["index": count, "operation": string, "operation_index": count, "message": string])
         all["Result"] = object([
-            "processed_items": count, "operations_applied": count, "data": ["type": "array", "items": reference("Row")],
+            "processed_items": count, "operations_applied": count,
+            "data": ["type": "array", "items": reference("Row")],
             "row_errors": ["type": "array", "items": reference("RowError")],
         ])
         all["Job"] = object([
-            "job_id": string, "status": ["enum": .array(JobAnswer.State.allCases.map { .string($0.rawValue) })], "message": string,
+            "job_id": string, "status": ["enum": .array(JobAnswer.State.allCases.map { .string($0.rawValue) })],
+            "message": string,
             "data": ["oneOf": [reference("Result"), ["type": "null"]]], "error": ["type": ["string", "null"]],
         ])
         all["Operations"] = object([
             "operations": [
                 "type": "array",
-                "items": object(["operation": string, "description": string, "scope": ["enum": ["row", "dataset"]], "parameters": ["type": "object"]]),
+                "items": object([
+                    "operation": string, "description": string, "scope": ["enum": ["row", "dataset"]],
+                    "parameters": ["type": "object"],
+                ]),
             ]
         ])
         all["Problem"] = [
@@ -120,12 +144,17 @@ enum DataProcessorDocument {
         ["type": "object", "required": .array(properties.names.map { .string($0) }), "properties": .object(properties)]
     }
     private static func problem(_ status: String) -> JSONValue {
-        ["description": .string("Problem \(status) (RFC 9457)"), "content": ["application/problem+json": ["schema": reference("Problem")]]]
+        [
+            "description": .string("Problem \(status) (RFC 9457)"),
+            "content": ["application/problem+json": ["schema": reference("Problem")]],
+        ]
     }
     private static func responses(
         _ status: String, _ about: String, _ schema: String, refusals: [String], headers: JSONObject = [:]
     ) -> JSONValue {
-        var success: JSONObject = ["description": .string(about), "content": ["application/json": ["schema": reference(schema)]]]
+        var success: JSONObject = [
+            "description": .string(about), "content": ["application/json": ["schema": reference(schema)]],
+        ]
         if !headers.isEmpty { success["headers"] = .object(headers) }
         var responses: JSONObject = [status: .object(success)]
         for refusal in refusals { responses[refusal] = problem(refusal) }

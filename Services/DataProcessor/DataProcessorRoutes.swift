@@ -29,7 +29,9 @@ struct DataProcessorRoutes: Sendable {
 
     @Sendable private func process(_ request: HTTPRequest) async throws -> HTTPResponse {
         let id = try await runner.accept(request, maximumRows: configuration.maximumRows)
-        let answer: JSONValue = ["job_id": .string(id), "status": "started", "message": .string("Job started; ask for it at /jobs/\(id)")]
+        let answer: JSONValue = [
+            "job_id": .string(id), "status": "started", "message": .string("Job started; ask for it at /jobs/\(id)"),
+        ]
         return .json(answer, status: 202, headers: ["Location": "/jobs/\(id)"])
     }
 
@@ -38,7 +40,8 @@ struct DataProcessorRoutes: Sendable {
         let id = request.parameters["job_id"] ?? ""
         do {
             guard id.utf8.count <= 64, let json = try await reader.answer(id, wait: .seconds(seconds)) else {
-                throw Problem.notFound("there is no such job; results are kept for \(configuration.jobLifetime) seconds")
+                throw Problem.notFound(
+                    "there is no such job; results are kept for \(configuration.jobLifetime) seconds")
             }
             return .bytes(json, contentType: "application/json", headers: ["Cache-Control": "no-store"])
         } catch is RedisError {

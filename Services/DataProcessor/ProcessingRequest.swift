@@ -14,10 +14,13 @@ struct ProcessingRequest: Sendable {
     static let maximumOperations = 100
 
     init(_ body: JSONValue, maximumRows: Int) throws(Invalid) {
-        guard let body = body.object else { throw Invalid(failures: [ParameterFailure("", "the body must be an object")]) }
+        guard let body = body.object else {
+            throw Invalid(failures: [ParameterFailure("", "the body must be an object")])
+        }
         var failures: [ParameterFailure] = []
         for name in body.names where !["dataset", "operations", "on_error"].contains(name) {
-            failures.append(ParameterFailure(String(name.prefix(64)), "is unknown here; known are dataset, operations, on_error"))
+            failures.append(
+                ParameterFailure(String(name.prefix(64)), "is unknown here; known are dataset, operations, on_error"))
         }
         dataset = Self.dataset(body["dataset"], maximumRows: maximumRows, &failures)
         operations = Self.operations(body["operations"], &failures)
@@ -30,7 +33,9 @@ struct ProcessingRequest: Sendable {
         if !failures.isEmpty { throw Invalid(failures: Array(failures.prefix(Invalid.limit))) }
     }
 
-    private static func dataset(_ value: JSONValue?, maximumRows: Int, _ failures: inout [ParameterFailure]) -> [JSONObject] {
+    private static func dataset(_ value: JSONValue?, maximumRows: Int, _ failures: inout [ParameterFailure])
+        -> [JSONObject]
+    {
         guard case .array(let values)? = value else {
             failures.append(ParameterFailure("dataset", value == nil ? "is required" : "must be a list"))
             return []
@@ -63,7 +68,9 @@ struct ProcessingRequest: Sendable {
         var operations: [any Operation] = []
         for (index, value) in values.enumerated() {
             var found: [ParameterFailure] = []
-            if let operation = OperationCatalogue.operation(declared: value, failures: &found) { operations.append(operation) }
+            if let operation = OperationCatalogue.operation(declared: value, failures: &found) {
+                operations.append(operation)
+            }
             failures += found.map {
                 ParameterFailure("operations[\(index)]" + ($0.path.isEmpty ? "" : ".") + $0.path, $0.message)
             }

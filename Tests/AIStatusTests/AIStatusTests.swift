@@ -10,9 +10,12 @@ import WireProtocol
 @testable import AIStatus
 
 @Suite struct AIStatusTests {
-    private func answer(_ target: String, token: String? = nil, headers: HTTPFields = [:]) async throws -> (status: Int, body: String) {
+    private func answer(_ target: String, token: String? = nil, headers: HTTPFields = [:]) async throws -> (
+        status: Int, body: String
+    ) {
         let routes = AIStatusRoutes(health: HealthChecks(), metrics: Metrics(), internalToken: token)
-        let response = await routes.router(shutdown: Shutdown()).respond(to: try HTTPRequest(target: target, headers: headers))
+        let response = await routes.router(shutdown: Shutdown()).respond(
+            to: try HTTPRequest(target: target, headers: headers))
         return (response.status, String(decoding: response.bytes ?? [], as: UTF8.self))
     }
 
@@ -30,11 +33,15 @@ import WireProtocol
             #expect(try await answer(path, token: "t0ken").status == 401)
             #expect(try await answer(path, token: "t0ken", headers: ["Authorization": "Bearer t0ken"]).status != 401)
         }
-        for path in ["/health", "/livez", "/readyz", "/metrics"] { #expect(try await answer(path, token: "t0ken").status == 200) }
+        for path in ["/health", "/livez", "/readyz", "/metrics"] {
+            #expect(try await answer(path, token: "t0ken").status == 200)
+        }
     }
 
     @Test func theDocumentDescribesEveryRoute() async throws {
-        let routes = AIStatusRoutes(health: HealthChecks(), metrics: Metrics(), internalToken: nil).router(shutdown: Shutdown()).routes
+        let routes = AIStatusRoutes(health: HealthChecks(), metrics: Metrics(), internalToken: nil).router(
+            shutdown: Shutdown()
+        ).routes
         let paths = AIStatusDocument.json["paths"]?.object
         #expect(Set(routes.map(\.path)) == Set(paths?.names ?? []))
         #expect(try await answer("/openapi.json").body == AIStatusDocument.json.serialized)
@@ -43,7 +50,10 @@ import WireProtocol
     @Test func configurationListsEveryProblem() {
         #expect(throws: ConfigurationError.self) { try AIStatusConfiguration(from: Environment(["PORT": "x"])) }
         do {
-            _ = try AIStatusConfiguration(from: Environment(["PORT": "-1", "REDIS_URL": "http://x", "DATABASE_URL": "mysql://x", "ACCESS_LOG": "maybe"]))
+            _ = try AIStatusConfiguration(
+                from: Environment([
+                    "PORT": "-1", "REDIS_URL": "http://x", "DATABASE_URL": "mysql://x", "ACCESS_LOG": "maybe",
+                ]))
             Issue.record("accepted")
         } catch {
             #expect(error.problems.count == 4)
@@ -61,11 +71,14 @@ import WireProtocol
         ]
         let program = try #require(places.map { $0 + "/ai-status" }.first { access($0, X_OK) == 0 })
         let process = try ServerProcess(
-            ["env", "DATABASE_URL=\(database)", "REDIS_URL=\(redis.url)", "PORT=\(port)", program], log: folder.path + "/log")
+            ["env", "DATABASE_URL=\(database)", "REDIS_URL=\(redis.url)", "PORT=\(port)", program],
+            log: folder.path + "/log")
         func waitForHealth(_ status: Int) async throws -> JSONValue {
             let deadline = ContinuousClock.now + .seconds(20)
             while true {
-                if let answer = try? await client.send(ClientRequest(url: "http://127.0.0.1:\(port)/health")), answer.status == status {
+                if let answer = try? await client.send(ClientRequest(url: "http://127.0.0.1:\(port)/health")),
+                    answer.status == status
+                {
                     return try JSONReader.parse(answer.body)
                 }
                 try #require(ContinuousClock.now < deadline)

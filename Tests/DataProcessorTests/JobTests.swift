@@ -12,7 +12,9 @@ import WireProtocol
     @Test func aJobIsAcceptedAndAnswersAsDocumented() async throws {
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
         try await replica.running {
-            let accepted = try await replica.post(#"{"dataset":[{"_key":"1","a":" x "},{"a":2}],"operations":[{"operation":"trim"},{"operation":"split","field":"a","separator":"-"}]}"#)
+            let accepted = try await replica.post(
+                #"{"dataset":[{"_key":"1","a":" x "},{"a":2}],"operations":[{"operation":"trim"},{"operation":"split","field":"a","separator":"-"}]}"#
+            )
             #expect(accepted.status == 202)
             #expect(accepted.json["status"] == "started" && accepted.json["message"]?.string?.isEmpty == false)
             let id = try #require(accepted.json["job_id"]?.string)
@@ -20,12 +22,15 @@ import WireProtocol
             #expect(done.status == 200)
             #expect(
                 done.json.serialized
-                    == #"{"job_id":"\#(id)","status":"completed","message":"Successfully processed 2 items with 2 operations","data":{"processed_items":2,"operations_applied":2,"data":[{"_key":"1","a":["x"]},{"a":["2"]}],"row_errors":[]},"error":null}"#)
+                    == #"{"job_id":"\#(id)","status":"completed","message":"Successfully processed 2 items with 2 operations","data":{"processed_items":2,"operations_applied":2,"data":[{"_key":"1","a":["x"]},{"a":["2"]}],"row_errors":[]},"error":null}"#
+            )
             #expect(try await replica.get("/jobs/\(id)").json == done.json)
             let expiry = try await replica.redis.send("PTTL", RedisArgument("processor:job:\(id)")).integer ?? 0
             #expect((3_500_000...3_600_000).contains(expiry))
             let metrics = try await replica.send("GET", "/metrics").body
-            #expect(String(decoding: metrics, as: UTF8.self).contains(#"suite_processor_jobs_total{outcome="completed"} 1"#))
+            #expect(
+                String(decoding: metrics, as: UTF8.self).contains(#"suite_processor_jobs_total{outcome="completed"} 1"#)
+            )
         }
     }
 
@@ -33,7 +38,8 @@ import WireProtocol
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
         try await replica.running {
             let done = try await replica.get("/jobs/\(try await replica.submit("", ""))?wait=30").json
-            #expect(done["message"] == "Successfully processed 0 items with 0 operations" && done["data"]?["data"] == [])
+            #expect(
+                done["message"] == "Successfully processed 0 items with 0 operations" && done["data"]?["data"] == [])
         }
     }
 
@@ -41,32 +47,44 @@ import WireProtocol
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
         try await replica.running {
             let cast = #"{"operation":"cast","fields":["n"],"to":"number"}"#
-            let done = try await replica.get("/jobs/\(try await replica.submit(cast, #"{"n":"1"},{"n":"secret"}"#))?wait=30").json
+            let done = try await replica.get(
+                "/jobs/\(try await replica.submit(cast, #"{"n":"1"},{"n":"secret"}"#))?wait=30"
+            ).json
             #expect(done["status"] == "completed" && done["data"]?["data"] == [["n": 1]])
             #expect(done["message"] == "Successfully processed 2 items with 1 operations; 1 of them failed")
             #expect(done["data"]?["row_errors"]?.array?.first?["index"] == 1)
             #expect(!done.serialized.contains("secret"))
-            let id = try await replica.post(#"{"dataset":[{"n":"secret"}],"operations":[\#(cast)],"on_error":"fail"}"#).json["job_id"]?.string ?? ""
+            let id =
+                try await replica.post(#"{"dataset":[{"n":"secret"}],"operations":[\#(cast)],"on_error":"fail"}"#).json[
+                    "job_id"]?.string ?? ""
             let failed = try await replica.get("/jobs/\(id)?wait=30").json
             #expect(failed["status"] == "failed" && failed["data"] == .null)
-            #expect(failed["error"] == "operation 0 (cast) failed on row 0: field 'n' holds a string that cannot be read as a number")
+            #expect(
+                failed["error"]
+                    == "operation 0 (cast) failed on row 0: field 'n' holds a string that cannot be read as a number")
         }
     }
 
     @Test func anUnknownJobIs404() async throws {
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
-        for path in ["/jobs/\(UUID())", "/jobs/x?wait=30", "/jobs/a%20b", "/jobs/" + String(repeating: "a", count: 3000)] {
+        for path in [
+            "/jobs/\(UUID())", "/jobs/x?wait=30", "/jobs/a%20b", "/jobs/" + String(repeating: "a", count: 3000),
+        ] {
             #expect(try await replica.get(path).status == 404)
         }
         #expect(try await replica.get("/jobs/%00").status == 400)
-        for wait in ["31", "-1", "x", "1e1", ""] { #expect(try await replica.get("/jobs/x?wait=\(wait)").status == 400) }
+        for wait in ["31", "-1", "x", "1e1", ""] {
+            #expect(try await replica.get("/jobs/x?wait=\(wait)").status == 400)
+        }
     }
 
     @Test(arguments: [
-        "", "{", "null", "[]", #"{"dataset":[]}"#, #"{"operations":[]}"#, #"{"dataset":[],"operations":[]} x"#, #"{"dataset":[],"operations":[],"x":1}"#,
+        "", "{", "null", "[]", #"{"dataset":[]}"#, #"{"operations":[]}"#, #"{"dataset":[],"operations":[]} x"#,
+        #"{"dataset":[],"operations":[],"x":1}"#,
         #"{"dataset":[{"a":"\ud800"}],"operations":[]}"#, #"{"dataset":[{"a":1e999}],"operations":[]}"#,
         #"{"dataset":[{"a":\#(String(repeating: "[", count: 100))\#(String(repeating: "]", count: 100))}],"operations":[]}"#,
-        #"{"dataset":\#(String(repeating: "[", count: 100_000)),"operations":[]}"#, #"{"dataset":[{}],"operations":[{"operation":"replace","fields":["a"],"pattern":"("}]}"#,
+        #"{"dataset":\#(String(repeating: "[", count: 100_000)),"operations":[]}"#,
+        #"{"dataset":[{}],"operations":[{"operation":"replace","fields":["a"],"pattern":"("}]}"#,
     ])
     func aBadRequestIs400WithTheReason(body: String) async throws {
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
@@ -78,25 +96,36 @@ import WireProtocol
 
     @Test func validationErrorsNameTheirFields() async throws {
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
-        let answer = try await replica.post(#"{"dataset":[{}],"operations":[{"operation":"trim"},{"operation":"limit","count":-1}]}"#)
-        #expect(answer.json["errors"] == [["field": "operations[1].count", "message": "must be a whole number from 0 to 10000000"]])
+        let answer = try await replica.post(
+            #"{"dataset":[{}],"operations":[{"operation":"trim"},{"operation":"limit","count":-1}]}"#)
+        #expect(
+            answer.json["errors"] == [
+                ["field": "operations[1].count", "message": "must be a whole number from 0 to 10000000"]
+            ])
         #expect(answer.json["detail"] == "operations[1].count must be a whole number from 0 to 10000000")
     }
 
     @Test func aBodyOverItsLimitIs413() async throws {
-        let replica = try await Replica(redis: RedisServer.shared().createDatabase(), settings: ["PROCESSOR_BODY_BYTES": "2000"])
+        let replica = try await Replica(
+            redis: RedisServer.shared().createDatabase(), settings: ["PROCESSOR_BODY_BYTES": "2000"])
         let text = String(repeating: "a", count: 3000)
         #expect(try await replica.post(#"{"dataset":[{"a":"\#(text)"}],"operations":[]}"#).status == 413)
     }
 
     @Test func theInternalTokenIsAskedForAllButOperationalRoutes() async throws {
-        let replica = try await Replica(redis: RedisServer.shared().createDatabase(), settings: ["INTERNAL_TOKEN": "t0ken"])
-        for (method, path) in [("POST", "/process"), ("GET", "/jobs/x"), ("GET", "/operations"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
+        let replica = try await Replica(
+            redis: RedisServer.shared().createDatabase(), settings: ["INTERNAL_TOKEN": "t0ken"])
+        for (method, path) in [
+            ("POST", "/process"), ("GET", "/jobs/x"), ("GET", "/operations"), ("GET", "/openapi.json"),
+            ("GET", "/nothing"),
+        ] {
             #expect(try await replica.send(method, path).status == 401)
             #expect(try await replica.send(method, path, headers: [("Authorization", "Bearer wrong")]).status == 401)
             #expect(try await replica.send(method, path, headers: [("Authorization", "Bearer t0ken")]).status != 401)
         }
-        for path in ["/health", "/livez", "/readyz", "/metrics"] { #expect(try await replica.send("GET", path).status == 200) }
+        for path in ["/health", "/livez", "/readyz", "/metrics"] {
+            #expect(try await replica.send("GET", path).status == 200)
+        }
     }
 
     // MARK: - Several replicas
@@ -145,7 +174,8 @@ import WireProtocol
 
     @Test func aFullStoreIs503UntilResultsExpire() async throws {
         let url = try await RedisServer.shared().createDatabase()
-        let replica = try await Replica(redis: url, settings: ["PROCESSOR_STORE_BYTES": "3000", "PROCESSOR_JOB_TTL_SECONDS": "1"])
+        let replica = try await Replica(
+            redis: url, settings: ["PROCESSOR_STORE_BYTES": "3000", "PROCESSOR_JOB_TTL_SECONDS": "1"])
         let row = #"{"a":"\#(String(repeating: "x", count: 2000))"}"#
         try await replica.running {
             let id = try await replica.submit("", row)
@@ -188,7 +218,8 @@ import WireProtocol
     }
 
     @Test func aFullQueueIs503AndTheInputIsNeverInRedis() async throws {
-        let replica = try await Replica(redis: RedisServer.shared().createDatabase(), settings: ["PROCESSOR_QUEUE_JOBS": "2"])
+        let replica = try await Replica(
+            redis: RedisServer.shared().createDatabase(), settings: ["PROCESSOR_QUEUE_JOBS": "2"])
         let ids = [try await replica.submit("", #"{"a":"secret"}"#), try await replica.submit()]
         let refused = try await replica.send("POST", "/process", #"{"dataset":[],"operations":[]}"#)
         #expect(refused.status == 503 && refused.header("Retry-After") == "1")
@@ -223,7 +254,8 @@ import WireProtocol
         replica.shutdown.request()
         try await replica.running {}
         for id in ids { #expect(try await other.get("/jobs/\(id)").json["status"] == "completed") }
-        let late = try HTTPRequest(method: "POST", target: "/process", body: Array(#"{"dataset":[],"operations":[]}"#.utf8))
+        let late = try HTTPRequest(
+            method: "POST", target: "/process", body: Array(#"{"dataset":[],"operations":[]}"#.utf8))
         #expect(await replica.router.respond(to: late).status == 503)
         #expect(try await other.store.hasLease(replica.runner.owner) == false)
     }
@@ -245,8 +277,12 @@ import WireProtocol
         let replica = try await Replica(redis: RedisServer.shared().createDatabase())
         let document = try await replica.get("/openapi.json").json
         let paths = try #require(document["paths"]?.object)
-        let described = paths.members.flatMap { path, item in item.object?.names.map { "\($0.uppercased()) \(path)" } ?? [] }
-        let routes = replica.router.routes.map { "\($0.method) " + $0.path.replacingOccurrences(of: ":job_id", with: "{job_id}") }
+        let described = paths.members.flatMap { path, item in
+            item.object?.names.map { "\($0.uppercased()) \(path)" } ?? []
+        }
+        let routes = replica.router.routes.map {
+            "\($0.method) " + $0.path.replacingOccurrences(of: ":job_id", with: "{job_id}")
+        }
         #expect(Set(described) == Set(routes))
         let text = document.serialized
         let schemas = try #require(document["components"]?["schemas"]?.object)
@@ -258,7 +294,10 @@ import WireProtocol
 
     @Test func configurationListsEveryProblem() {
         do {
-            _ = try DataProcessorConfiguration(from: Environment(["PORT": "many", "REDIS_URL": "http://x", "PROCESSOR_QUEUE_JOBS": "0", "FAILPOINT": "x"]))
+            _ = try DataProcessorConfiguration(
+                from: Environment([
+                    "PORT": "many", "REDIS_URL": "http://x", "PROCESSOR_QUEUE_JOBS": "0", "FAILPOINT": "x",
+                ]))
             Issue.record("accepted")
         } catch {
             #expect(error.problems.count == 4)

@@ -14,15 +14,24 @@ import WireProtocol
             #"{"n":1,"p":"bad secret"},{"n":2,"p":" 5 "},{"n":3,"p":"worse secret"}"#)
         #expect(outcome.rows == [["n": 2, "p": 5]])
         #expect(outcome.errors.map(\.index) == [0, 2])
-        #expect(outcome.errors.allSatisfy { $0.operation == "cast" && $0.operationIndex == 2 && !$0.message.contains("secret") })
-        #expect(outcome.errors[0].json.serialized == #"{"index":0,"operation":"cast","operation_index":2,"message":"field 'p' holds a string that cannot be read as a number"}"#)
+        #expect(
+            outcome.errors.allSatisfy {
+                $0.operation == "cast" && $0.operationIndex == 2 && !$0.message.contains("secret")
+            })
+        #expect(
+            outcome.errors[0].json.serialized
+                == #"{"index":0,"operation":"cast","operation_index":2,"message":"field 'p' holds a string that cannot be read as a number"}"#
+        )
     }
 
     @Test func onErrorFailEndsTheJob() throws {
         #expect(throws: JobFailure("operation 0 (round) failed on row 1: field 'a' holds a string, not a number")) {
             try process(#"{"operation":"round","fields":["a"]}"#, #"{"a":1},{"a":"x"}"#, onError: "fail")
         }
-        #expect(throws: JobFailure("operation 0 (filter) failed on row 0: the expression needs true or false where it gets a number")) {
+        #expect(
+            throws: JobFailure(
+                "operation 0 (filter) failed on row 0: the expression needs true or false where it gets a number")
+        ) {
             try process(#"{"operation":"filter","expression":"a"}"#, #"{"a":1}"#, onError: "fail")
         }
     }
@@ -44,26 +53,43 @@ import WireProtocol
         }
         #expect(try problems("[]") == [": the body must be an object"])
         #expect(try problems("{}") == ["dataset: is required", "operations: is required"])
-        #expect(try problems(#"{"dataset":{},"operations":5,"x":1,"on_error":"stop"}"#) == ["x: is unknown here; known are dataset, operations, on_error", "dataset: must be a list", "operations: must be a list", "on_error: must be one of skip, fail"])
-        #expect(try problems(#"{"dataset":[1,{}],"operations":[1,{},{"operation":5},{"operation":"trim","x":1}]}"#) == [
-            "dataset[0]: must be an object", "operations[0]: must be an object", "operations[1].operation: is required and must be the name of an operation",
-            "operations[2].operation: is required and must be the name of an operation", "operations[3].x: is unknown here; known are fields, collapse, characters",
-        ])
+        #expect(
+            try problems(#"{"dataset":{},"operations":5,"x":1,"on_error":"stop"}"#) == [
+                "x: is unknown here; known are dataset, operations, on_error", "dataset: must be a list",
+                "operations: must be a list", "on_error: must be one of skip, fail",
+            ])
+        #expect(
+            try problems(#"{"dataset":[1,{}],"operations":[1,{},{"operation":5},{"operation":"trim","x":1}]}"#) == [
+                "dataset[0]: must be an object", "operations[0]: must be an object",
+                "operations[1].operation: is required and must be the name of an operation",
+                "operations[2].operation: is required and must be the name of an operation",
+                "operations[3].x: is unknown here; known are fields, collapse, characters",
+            ])
         #expect(try problems(#"{"dataset":[{},{},{}],"operations":[]}"#) == ["dataset: has more than 2 rows"])
-        #expect(try problems(#"{"dataset":[],"operations":[{"operation":"nope"}]}"#).first?.hasPrefix("operations[0].operation: is no operation of this service; known are select, rename") == true)
-        #expect(try problems(#"{"dataset":[],"operations":[{"operation":"trim","fields":"a"},{"operation":"trim","fields":[]},{"operation":"trim","fields":[5,""]},{"operation":"limit","count":1.5},{"operation":"limit","count":true}]}"#) == [
-            "operations[0].fields: must be a list", "operations[1].fields: must have 1 to 500 elements", "operations[2].fields[0]: must be a field name",
-            "operations[2].fields[1]: must be a field name of 1 to 256 characters", "operations[3].count: must be a whole number from 0 to 10000000",
-            "operations[4].count: must be a whole number from 0 to 10000000",
-        ])
+        #expect(
+            try problems(#"{"dataset":[],"operations":[{"operation":"nope"}]}"#).first?.hasPrefix(
+                "operations[0].operation: is no operation of this service; known are select, rename") == true)
+        #expect(
+            try problems(
+                #"{"dataset":[],"operations":[{"operation":"trim","fields":"a"},{"operation":"trim","fields":[]},{"operation":"trim","fields":[5,""]},{"operation":"limit","count":1.5},{"operation":"limit","count":true}]}"#
+            ) == [
+                "operations[0].fields: must be a list", "operations[1].fields: must have 1 to 500 elements",
+                "operations[2].fields[0]: must be a field name",
+                "operations[2].fields[1]: must be a field name of 1 to 256 characters",
+                "operations[3].count: must be a whole number from 0 to 10000000",
+                "operations[4].count: must be a whole number from 0 to 10000000",
+            ])
         let many = Array(repeating: "{}", count: 101).joined(separator: ",")
-        #expect(try problems(#"{"dataset":[],"operations":[\#(many)]}"#) == ["operations: has more than 100 operations"])
+        #expect(
+            try problems(#"{"dataset":[],"operations":[\#(many)]}"#) == ["operations: has more than 100 operations"])
     }
 
     @Test func theCatalogueDescribesEveryOperationOfTheSpecification() throws {
         let names: Set = [
-            "select", "rename", "drop", "set", "cast", "trim", "lowercase", "uppercase", "replace", "strip_html", "normalize_unicode", "split", "join",
-            "concat", "default", "map_values", "filter", "deduplicate", "sort", "limit", "truncate", "chunk", "hash", "extract", "parse_json",
+            "select", "rename", "drop", "set", "cast", "trim", "lowercase", "uppercase", "replace", "strip_html",
+            "normalize_unicode", "split", "join",
+            "concat", "default", "map_values", "filter", "deduplicate", "sort", "limit", "truncate", "chunk", "hash",
+            "extract", "parse_json",
             "flatten", "round", "winner_score",
         ]
         #expect(Set(OperationCatalogue.all.map { $0.name }) == names)

@@ -9,13 +9,16 @@ import WireProtocol
 
 /// The executable itself, cut and stopped from outside.
 @Suite struct ProcessTests {
-    private static func start(_ redis: String, port: Int, _ settings: [String] = [], log: String) throws -> ServerProcess {
+    private static func start(_ redis: String, port: Int, _ settings: [String] = [], log: String) throws
+        -> ServerProcess
+    {
         let folder = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().path
         let candidates = [folder, Bundle.main.bundlePath, FileManager.default.currentDirectoryPath + "/.build/debug"]
         guard let program = candidates.map({ $0 + "/data-processor" }).first(where: { access($0, X_OK) == 0 }) else {
             throw CocoaError(.fileNoSuchFile)
         }
-        let environment = ["REDIS_URL=\(redis)", "PORT=\(port)", "PROCESSOR_LEASE_SECONDS=1", "LOG_FORMAT=json"] + settings
+        let environment =
+            ["REDIS_URL=\(redis)", "PORT=\(port)", "PROCESSOR_LEASE_SECONDS=1", "LOG_FORMAT=json"] + settings
         return try ServerProcess(["env"] + environment + [program], log: log)
     }
 
@@ -39,7 +42,8 @@ import WireProtocol
         let url = try await RedisServer.shared().createDatabase()
         let folder = try TemporaryFolder("processor")
         let port = freePort()
-        let process = try Self.start(url, port: port, ["FAILPOINT=processor.before-result:1:abort"], log: folder.path + "/log")
+        let process = try Self.start(
+            url, port: port, ["FAILPOINT=processor.before-result:1:abort"], log: folder.path + "/log")
         try await Self.answering(port)
         let id = try await Self.submit(port, rows: 1)
         process.waitUntilExit()

@@ -24,7 +24,8 @@ final class Replica: Sendable {
 
     init(redis url: String, settings: [String: String] = [:]) async throws {
         configuration = try DataProcessorConfiguration(
-            from: Environment(["REDIS_URL": url, "PORT": "0", "PROCESSOR_LEASE_SECONDS": "600"].merging(settings) { $1 }))
+            from: Environment(
+                ["REDIS_URL": url, "PORT": "0", "PROCESSOR_LEASE_SECONDS": "600"].merging(settings) { $1 }))
         redis = RedisConnection(url: url, log: .silent)
         store = JobStore(
             redis: redis, lifetime: configuration.jobLifetime * 1000, budget: configuration.storeBytes,
@@ -36,7 +37,8 @@ final class Replica: Sendable {
             runner: runner, reader: JobReader(store: store, runner: runner, shutdown: shutdown), health: health,
             metrics: metrics, configuration: configuration
         ).router(shutdown: shutdown)
-        server = HTTPServer(host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: metrics, accessLog: false)
+        server = HTTPServer(
+            host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: metrics, accessLog: false)
         port = try await server.start()
     }
 
@@ -55,9 +57,12 @@ final class Replica: Sendable {
         return try result.get()
     }
 
-    func send(_ method: String, _ path: String, _ body: String = "", headers: [(String, String)] = []) async throws -> ClientResponse {
+    func send(_ method: String, _ path: String, _ body: String = "", headers: [(String, String)] = []) async throws
+        -> ClientResponse
+    {
         try await client.send(
-            ClientRequest(method: method, url: "http://127.0.0.1:\(port)\(path)", headers: headers, body: Array(body.utf8)))
+            ClientRequest(
+                method: method, url: "http://127.0.0.1:\(port)\(path)", headers: headers, body: Array(body.utf8)))
     }
 
     func get(_ path: String) async throws -> (status: Int, json: JSONValue) {
@@ -73,7 +78,9 @@ final class Replica: Sendable {
     /// Submits and returns the job's id.
     func submit(_ operations: String = "", _ rows: String = #"{"a":" x "}"#) async throws -> String {
         let answer = try await post(#"{"dataset":[\#(rows)],"operations":[\#(operations)]}"#)
-        guard answer.status == 202, let id = answer.json["job_id"]?.string else { throw Refused(answer.status, answer.json) }
+        guard answer.status == 202, let id = answer.json["job_id"]?.string else {
+            throw Refused(answer.status, answer.json)
+        }
         return id
     }
 

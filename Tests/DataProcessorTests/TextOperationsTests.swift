@@ -6,24 +6,34 @@ import WireProtocol
 @Suite struct TextOperationsTests {
     @Test func trimTakesWhiteSpaceOfAllTextsButTheKey() throws {
         #expect(
-            try processed(#"{"operation":"trim"}"#, #"{"_key":" k ","a":" \u00a0x  y\t\n","n":1,"l":[" p ",2],"o":{"q":" z "},"e":"   "}"#)
+            try processed(
+                #"{"operation":"trim"}"#,
+                #"{"_key":" k ","a":" \u00a0x  y\t\n","n":1,"l":[" p ",2],"o":{"q":" z "},"e":"   "}"#)
                 == #"{"_key":" k ","a":"x  y","n":1,"l":["p",2],"o":{"q":" z "},"e":""}"#)
-        #expect(try processed(#"{"operation":"trim","fields":["a"],"collapse":true}"#, #"{"a":" x \n  y ","b":" z"}"#) == #"{"a":"x y","b":" z"}"#)
-        #expect(try processed(#"{"operation":"trim","fields":["a"],"characters":"-*"}"#, #"{"a":"-*x-y*-"}"#) == #"{"a":"x-y"}"#)
+        #expect(
+            try processed(#"{"operation":"trim","fields":["a"],"collapse":true}"#, #"{"a":" x \n  y ","b":" z"}"#)
+                == #"{"a":"x y","b":" z"}"#)
+        #expect(
+            try processed(#"{"operation":"trim","fields":["a"],"characters":"-*"}"#, #"{"a":"-*x-y*-"}"#)
+                == #"{"a":"x-y"}"#)
     }
 
     @Test func caseFollowsUnicode() throws {
         #expect(try processed(#"{"operation":"lowercase"}"#, #"{"a":"ÀÉÎ ABC İ"}"#) == #"{"a":"àéî abc i̇"}"#)
-        #expect(try processed(#"{"operation":"uppercase","fields":["a","none"]}"#, #"{"a":"straße ﬁ","b":"x"}"#) == #"{"a":"STRASSE FI","b":"x"}"#)
+        #expect(
+            try processed(#"{"operation":"uppercase","fields":["a","none"]}"#, #"{"a":"straße ﬁ","b":"x"}"#)
+                == #"{"a":"STRASSE FI","b":"x"}"#)
     }
 
     @Test func replaceKnowsGroupsNamesAndDollars() throws {
         func replace(_ pattern: String, _ replacement: String, _ text: String, _ more: String = "") throws -> String? {
             let operation: JSONValue = [
-                "operation": "replace", "fields": ["a"], "pattern": .string(pattern), "replacement": .string(replacement),
+                "operation": "replace", "fields": ["a"], "pattern": .string(pattern),
+                "replacement": .string(replacement),
             ]
             let declared = operation.serialized.dropLast() + more + "}"
-            return try process(String(declared), JSONValue.object(["a": .string(text)]).serialized).rows.first?["a"]?.string
+            return try process(String(declared), JSONValue.object(["a": .string(text)]).serialized).rows.first?["a"]?
+                .string
         }
         #expect(try replace(#"(\d+)-(?<last>\d+)"#, "${last}/$1 $$ $0", "10-20, 3-4") == "20/10 $ 10-20, 4/3 $ 3-4")
         #expect(try replace("b", "", "abcb", #","all":false"#) == "acb")
@@ -37,16 +47,36 @@ import WireProtocol
         let long = String(repeating: "ñ", count: 200)
         #expect(try replace("(?<=ñ)x|^y|z$", "!", "y" + long + "x" + long + "z") == "!" + long + "!" + long + "!")
         #expect(try replace("ñ{150}", "!", "a" + long) == "a!" + String(repeating: "ñ", count: 50))
-        #expect(try replace("\\G1", "!", "11" + String(repeating: "a", count: 100) + "1") == "!!" + String(repeating: "a", count: 100) + "1")
+        #expect(
+            try replace("\\G1", "!", "11" + String(repeating: "a", count: 100) + "1") == "!!"
+                + String(repeating: "a", count: 100) + "1")
     }
 
     @Test(arguments: [
-        (#""pattern":"(""#, "operations[0].pattern: is no valid regular expression: missing closing parenthesis at position 1"),
-        (#""pattern":"a\\C""#, "operations[0].pattern: is no valid regular expression: using \\C is disabled by the application at position 3"),
-        (#""pattern":"(((x{1000}){1000}){1000})""#, "operations[0].pattern: is no valid regular expression: regular expression is too large at position 25"),
-        (#""pattern":"a","replacement":"$1""#, "operations[0].replacement: refers to group '1', which the pattern does not have"),
-        (#""pattern":"a","replacement":"${n}""#, "operations[0].replacement: refers to group 'n', which the pattern does not have"),
-        (#""pattern":"a","replacement":"5 $""#, "operations[0].replacement: has a '$' that names no group (write $$ for a dollar sign)"),
+        (
+            #""pattern":"(""#,
+            "operations[0].pattern: is no valid regular expression: missing closing parenthesis at position 1"
+        ),
+        (
+            #""pattern":"a\\C""#,
+            "operations[0].pattern: is no valid regular expression: using \\C is disabled by the application at position 3"
+        ),
+        (
+            #""pattern":"(((x{1000}){1000}){1000})""#,
+            "operations[0].pattern: is no valid regular expression: regular expression is too large at position 25"
+        ),
+        (
+            #""pattern":"a","replacement":"$1""#,
+            "operations[0].replacement: refers to group '1', which the pattern does not have"
+        ),
+        (
+            #""pattern":"a","replacement":"${n}""#,
+            "operations[0].replacement: refers to group 'n', which the pattern does not have"
+        ),
+        (
+            #""pattern":"a","replacement":"5 $""#,
+            "operations[0].replacement: has a '$' that names no group (write $$ for a dollar sign)"
+        ),
         (#""pattern":"""#, "operations[0].pattern: must have 1 to 2000 characters"),
     ])
     func replaceRefuses(parameters: String, message: String) throws {
@@ -54,10 +84,16 @@ import WireProtocol
     }
 
     /// Patterns that take a backtracking matcher years.
-    @Test(arguments: ["^(a+)+$", "^(a|aa)+$", "^(a|a)*b", "(x+x+)+y", "^((a*)*)*$", "(?=(a+))(\\1+)+$", "(.*)(.*)(.*)(.*)(.*)[^ax!]z", "^(\\w+\\s?)*$"])
+    @Test(arguments: [
+        "^(a+)+$", "^(a|aa)+$", "^(a|a)*b", "(x+x+)+y", "^((a*)*)*$", "(?=(a+))(\\1+)+$", "(.*)(.*)(.*)(.*)(.*)[^ax!]z",
+        "^(\\w+\\s?)*$",
+    ])
     func aPatternCannotRunAway(pattern: String) throws {
         let expression = try RegularExpression(pattern)
-        for text in [String(repeating: "a", count: 40) + "!", String(repeating: "x", count: 5000), String(repeating: "a", count: 100_000) + "!"] {
+        for text in [
+            String(repeating: "a", count: 40) + "!", String(repeating: "x", count: 5000),
+            String(repeating: "a", count: 100_000) + "!",
+        ] {
             let time = ContinuousClock().measure {
                 do throws(RowFailure) {
                     _ = try expression.matches(text)
@@ -73,7 +109,9 @@ import WireProtocol
         let expression = try RegularExpression(#"^(\((?1)*\))+$"#)
         #expect(try expression.matches("(()())"))
         let deep = String(repeating: "(", count: 200_000) + String(repeating: ")", count: 200_000)
-        #expect(throws: RowFailure("the regular expression takes too long on this text")) { try expression.matches(deep) }
+        #expect(throws: RowFailure("the regular expression takes too long on this text")) {
+            try expression.matches(deep)
+        }
     }
 
     @Test func replacingManyMatchesInALongTextIsLinear() throws {
@@ -96,8 +134,14 @@ import WireProtocol
         ("<script>var a = '<p>x</p>';</script>T<style>p{}</style>ext<SCRIPT type=x>1</ScRiPt >!", "T ext !"),
         ("x<!-- a > b -->y<!DOCTYPE html>z<?php echo 1 ?>", "xyz"),
         ("<a href=\"x>y\" title='a>b'>link</a>", "link"),
-        ("Caf&eacute; &amp; t&#233;&#xE9; &lt;b&gt; &copy;2024 &nbsp; &euro;5 &#128; &hellip;", "Café & téé <b> ©2024 €5 € …"),
-        ("AT&T &unknown; &; &#; &#x; &#xD800; &#0; &#99999999; R&D", "AT&T &unknown; &; &#; &#x; \u{FFFD} \u{FFFD} \u{FFFD} R&D"),
+        (
+            "Caf&eacute; &amp; t&#233;&#xE9; &lt;b&gt; &copy;2024 &nbsp; &euro;5 &#128; &hellip;",
+            "Café & téé <b> ©2024 €5 € …"
+        ),
+        (
+            "AT&T &unknown; &; &#; &#x; &#xD800; &#0; &#99999999; R&D",
+            "AT&T &unknown; &; &#; &#x; \u{FFFD} \u{FFFD} \u{FFFD} R&D"
+        ),
         ("1 < 2 and 3 > 2, size<4 but <5", "1 < 2 and 3 > 2, size<4 but <5"),
         ("text <unclosed", "text <unclosed"),
         ("a <b title=\"never closed> b <i>c</i>", "a b c"),
@@ -113,7 +157,10 @@ import WireProtocol
         #expect(HTMLText.plain(html) == text)
     }
 
-    @Test(arguments: ["<a", "<a '", "<a \"x=\">", "<a b=\"", "<a b='>", "&#", "&", "<!--", "<script>", "</script", "<script></", "<style><a b=\""])
+    @Test(arguments: [
+        "<a", "<a '", "<a \"x=\">", "<a b=\"", "<a b='>", "&#", "&", "<!--", "<script>", "</script", "<script></",
+        "<style><a b=\"",
+    ])
     func hostileHTMLTakesLinearTime(unit: String) {
         let text = String(repeating: unit, count: 400_000 / unit.utf8.count)
         let time = ContinuousClock().measure { _ = HTMLText.plain(text) }
@@ -133,13 +180,19 @@ import WireProtocol
         #expect(try forms("NFKD", "ﬁé") == [0x66, 0x69, 0x65, 0x301])
         #expect(try forms("NFC", "Crème brûlée", strip: true) == Array("Creme brulee".unicodeScalars.map(\.value)))
         #expect(try forms("NFC", "한국 ñ", strip: true) == Array("한국 n".unicodeScalars.map(\.value)))
-        #expect(try refusal(#"{"operation":"normalize_unicode","form":"nfc"}"#) == ["operations[0].form: must be one of NFC, NFKC, NFD, NFKD"])
+        #expect(
+            try refusal(#"{"operation":"normalize_unicode","form":"nfc"}"#) == [
+                "operations[0].form: must be one of NFC, NFKC, NFD, NFKD"
+            ])
     }
 
     @Test func truncateKeepsWholeCharactersAndWords() throws {
         func cut(_ text: String, _ parameters: String) throws -> String? {
-            try process(#"{"operation":"truncate","fields":["a"],\#(parameters)}"#, JSONValue.object(["a": .string(text)]).serialized)
-                .rows[0]["a"]?.string
+            try process(
+                #"{"operation":"truncate","fields":["a"],\#(parameters)}"#,
+                JSONValue.object(["a": .string(text)]).serialized
+            )
+            .rows[0]["a"]?.string
         }
         #expect(try cut("👩‍👩‍👧e\u{301}x", #""length":2,"ellipsis":"…""#) == "👩‍👩‍👧e\u{301}…")
         #expect(try cut("abc", #""length":3,"ellipsis":"…""#) == "abc")
@@ -147,6 +200,9 @@ import WireProtocol
         #expect(try cut("one  two three ", #""length":2,"unit":"words""#) == "one  two")
         #expect(try cut("one two ", #""length":2,"unit":"words""#) == "one two ")
         #expect(try cut(" one", #""length":0,"unit":"words""#) == "")
-        #expect(try refusal(#"{"operation":"truncate","fields":["a"],"length":-1}"#) == ["operations[0].length: must be a whole number from 0 to 1000000"])
+        #expect(
+            try refusal(#"{"operation":"truncate","fields":["a"],"length":-1}"#) == [
+                "operations[0].length: must be a whole number from 0 to 1000000"
+            ])
     }
 }

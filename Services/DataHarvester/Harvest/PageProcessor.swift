@@ -40,9 +40,13 @@ struct RemotePageProcessor: PageProcessor {
         let body = Self.body(rows, operations)
         while true {
             let id = try await submit(body, trace, deadline)
-            while let answer = try await poll(id, trace, deadline) {
+            polling: while let answer = try await poll(id, trace, deadline) {
                 switch answer["status"]?.string {
                 case "completed": return try Self.result(answer)
+                // The replica that had it is gone: nothing is wrong with the page.
+                case "failed" where answer["error"]?.string?.hasSuffix("submit it again") ?? false:
+                    try check(deadline)
+                    break polling
                 case "failed": throw ProcessingError(message: answer["error"]?.string ?? "the data-processor's job failed")
                 default: try check(deadline)
                 }

@@ -23,7 +23,8 @@ struct JobAnswer: Sendable {
 
         /// `nil` for an empty value: there is no such job.
         init?(_ stored: some Collection<UInt8>) {
-            guard stored.count >= Self.count, let state = State.allCases.first(where: { $0.letter == stored.first }) else { return nil }
+            guard stored.count >= Self.count, let state = State.allCases.first(where: { $0.letter == stored.first })
+            else { return nil }
             self.state = state
             owner = String(decoding: stored.dropFirst().prefix(Self.count - 1), as: UTF8.self)
         }

@@ -81,7 +81,8 @@ final class JobRunner: Service {
             let answer = JobAnswer.stored(.init(state: .started, owner: owner), jobID: job.id, message: "Job started")
             switch try await store.accept(job.id, answer: answer, owner: owner, reserving: bytes) {
             case .accepted(let stored): metrics.storedBytes.set(Double(stored))
-            case .full(let retryAfter): throw Problem.unavailable("the store of results is full", retryAfter: retryAfter)
+            case .full(let retryAfter):
+                throw Problem.unavailable("the store of results is full", retryAfter: retryAfter)
             }
             failpoints.reach("processor.after-accept")
             enqueue(job)
@@ -202,7 +203,8 @@ final class JobRunner: Service {
         let outcome: String
         do {
             let head = JobAnswer.Head(state: .started, owner: owner)
-            let message = "Processing \(job.request.dataset.count) items with \(job.request.operations.count) operations"
+            let message =
+                "Processing \(job.request.dataset.count) items with \(job.request.operations.count) operations"
             let processing = JobAnswer.stored(.init(state: .processing, owner: owner), jobID: job.id, message: message)
             try await store.replace(job.id, ifStill: head, by: processing)
             answer = try await compute(job)
@@ -232,11 +234,13 @@ final class JobRunner: Service {
         let (limits, owner, metrics) = (limits.pipeline, owner, metrics)
         return try await BlockingPool.run {
             let request = job.request
-            let pipeline = Pipeline(operations: request.operations, failsOnRowError: request.failsOnRowError, limits: limits)
+            let pipeline = Pipeline(
+                operations: request.operations, failsOnRowError: request.failsOnRowError, limits: limits)
             let outcome = try pipeline.run(request.dataset)
             metrics.rowErrors.add(Double(outcome.errors.count))
             return try JobAnswer.completed(
-                outcome, owner: owner, jobID: job.id, items: request.dataset.count, operations: request.operations.count,
+                outcome, owner: owner, jobID: job.id, items: request.dataset.count,
+                operations: request.operations.count,
                 limit: limits.resultBytes)
         }
     }
@@ -274,7 +278,8 @@ final class JobRunner: Service {
 
 extension Problem {
     init(_ invalid: ProcessingRequest.Invalid) {
-        let first = invalid.failures.first.map { [$0.path, $0.message].filter { !$0.isEmpty }.joined(separator: " ") } ?? ""
+        let first =
+            invalid.failures.first.map { [$0.path, $0.message].filter { !$0.isEmpty }.joined(separator: " ") } ?? ""
         let more = invalid.failures.count > 1 ? " (and \(invalid.failures.count - 1) more)" : ""
         self = .badRequest(
             first + more, errors: invalid.failures.map { FieldError(field: $0.path, message: $0.message) })

@@ -24,15 +24,21 @@ struct JobStore: Sendable {
     }
 
     /// Writes down a new job and sets aside `bytes` for its result.
-    func accept(_ id: String, answer: [UInt8], owner: String, reserving bytes: Int) async throws(RedisError) -> Acceptance {
+    func accept(_ id: String, answer: [UInt8], owner: String, reserving bytes: Int) async throws(RedisError)
+        -> Acceptance
+    {
         let reply = try await redis.pipeline(
             [renewal(of: owner)], then: Self.accept, keys: [Self.job(id)] + Self.index,
-            arguments: [RedisArgument(id), RedisArgument(answer), RedisArgument(bytes), RedisArgument(lifetime), RedisArgument(budget)])
+            arguments: [
+                RedisArgument(id), RedisArgument(answer), RedisArgument(bytes), RedisArgument(lifetime),
+                RedisArgument(budget),
+            ])
         guard let numbers = reply.result.array?.compactMap(\.integer), numbers.count == 2 else {
             throw .unexpectedReply(to: "accept")
         }
         return numbers[0] == 1
-            ? .accepted(storedBytes: Int(numbers[1])) : .full(retryAfter: .milliseconds(min(max(numbers[1], 1000), 60_000)))
+            ? .accepted(storedBytes: Int(numbers[1]))
+            : .full(retryAfter: .milliseconds(min(max(numbers[1], 1000), 60_000)))
     }
 
     enum Ending { case stored, replaced, full }
@@ -41,7 +47,10 @@ struct JobStore: Sendable {
     func finish(_ id: String, answer: [UInt8], owner: String) async throws(RedisError) -> Ending {
         let reply = try await redis.run(
             Self.finish, keys: [Self.job(id)] + Self.index,
-            arguments: [RedisArgument(id), RedisArgument(answer), RedisArgument(owner), RedisArgument(lifetime), RedisArgument(budget)])
+            arguments: [
+                RedisArgument(id), RedisArgument(answer), RedisArgument(owner), RedisArgument(lifetime),
+                RedisArgument(budget),
+            ])
         return reply.integer == 1 ? .stored : reply.integer == 0 ? .replaced : .full
     }
 
@@ -60,7 +69,9 @@ struct JobStore: Sendable {
     }
 
     func answer(_ id: String) async throws(RedisError) -> (head: JobAnswer.Head, json: [UInt8])? {
-        guard let stored = try await redis.send("GET", RedisArgument(Self.job(id))).bytes, let head = JobAnswer.Head(stored) else {
+        guard let stored = try await redis.send("GET", RedisArgument(Self.job(id))).bytes,
+            let head = JobAnswer.Head(stored)
+        else {
             return nil
         }
         return (head, Array(stored.dropFirst(JobAnswer.Head.count)))
@@ -69,7 +80,9 @@ struct JobStore: Sendable {
     // MARK: - Leases
 
     func renewLease(of owner: String) async throws(RedisError) { _ = try await redis.send(renewal(of: owner)) }
-    func endLease(of owner: String) async throws(RedisError) { _ = try await redis.send("DEL", RedisArgument(Self.worker(owner))) }
+    func endLease(of owner: String) async throws(RedisError) {
+        _ = try await redis.send("DEL", RedisArgument(Self.worker(owner)))
+    }
     func hasLease(_ owner: String) async throws(RedisError) -> Bool {
         try await redis.send("EXISTS", RedisArgument(Self.worker(owner))).integer == 1
     }

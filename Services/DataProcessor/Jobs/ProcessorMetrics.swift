@@ -19,11 +19,13 @@ struct ProcessorMetrics: Sendable {
         self.jobs = Dictionary(uniqueKeysWithValues: outcomes.map { ($0, jobs($0)) })
         refused = jobs("refused")
         rows = metrics.counter("suite_processor_rows_total", help: "Rows of the jobs that ended.")
-        rowErrors = metrics.counter("suite_processor_row_errors_total", help: "Rows that an operation could not work on.")
+        rowErrors = metrics.counter(
+            "suite_processor_row_errors_total", help: "Rows that an operation could not work on.")
         seconds = metrics.histogram("suite_processor_job_seconds", help: "Time from a worker taking a job to its end.")
         waiting = metrics.gauge("suite_processor_waiting_jobs", help: "Jobs accepted that no worker has taken yet.")
         running = metrics.gauge("suite_processor_running_jobs", help: "Jobs being worked on.")
-        storedBytes = metrics.gauge("suite_processor_stored_bytes", help: "Results kept or promised, at the last intake.")
+        storedBytes = metrics.gauge(
+            "suite_processor_stored_bytes", help: "Results kept or promised, at the last intake.")
     }
 
     func record(outcome: String, rows: Int, seconds: Double) {

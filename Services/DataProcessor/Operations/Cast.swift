@@ -9,8 +9,11 @@ struct Cast: RowOperation {
         .required("to", .choice(Kind.allCases.map(\.rawValue)), "The kind wanted."),
         .optional(
             "formats", .list(of: .text(1...64), 1...20),
-            "For dates: the formats tried in order, as yyyy-MM-dd'T'HH:mm:ssZ, or iso8601, unix, unix_ms. Without a zone: UTC."),
-        .optional("decimal", .choice([".", ","]), default: ".", "For numbers: the decimal mark; the other one groups thousands."),
+            "For dates: the formats tried in order, as yyyy-MM-dd'T'HH:mm:ssZ, or iso8601, unix, unix_ms. Without a zone: UTC."
+        ),
+        .optional(
+            "decimal", .choice([".", ","]), default: ".",
+            "For numbers: the decimal mark; the other one groups thousands."),
         .optional(
             "true_values", .list(of: .text(1...50), 0...50), default: ["true", "yes", "y", "t", "1", "on"],
             "For booleans: the texts that mean true, in any case."),
@@ -143,7 +146,8 @@ enum NumberText {
                 place = .exponent
                 plain.append("e")
             case let character where separators.contains(character):
-                guard place == .whole, group == nil ? (1...3).contains(digitsInGroup) : group == character && digitsInGroup == 3
+                guard place == .whole,
+                    group == nil ? (1...3).contains(digitsInGroup) : group == character && digitsInGroup == 3
                 else { return nil }
                 group = character
                 digitsInGroup = 0

@@ -9,7 +9,8 @@ struct Split: RowOperation {
     static let parameters = [
         Parameter.field, .into,
         .optional("separator", .text(1...100), "The text between the parts."),
-        .optional("pattern", .text(Parameter.limits.pattern), "A regular expression for what stands between the parts."),
+        .optional(
+            "pattern", .text(Parameter.limits.pattern), "A regular expression for what stands between the parts."),
         .optional("trim", .boolean, default: true, "Remove white space around each part."),
         .optional("keep_empty", .boolean, default: false, "Keep parts with nothing in them."),
         .optional("limit", .integer(1...10_000), default: 10_000, "The most parts; the last one has all the rest."),
@@ -39,7 +40,8 @@ struct Split: RowOperation {
         let parts: [String]
         switch separator {
         case .text(let separator):
-            parts = text.split(separator: separator, maxSplits: limit - 1, omittingEmptySubsequences: false).map(String.init)
+            parts = text.split(separator: separator, maxSplits: limit - 1, omittingEmptySubsequences: false).map(
+                String.init)
         case .pattern(let pattern): parts = try pattern.split(text, limit: limit)
         }
         let trimmed = trims ? parts.map { String($0.trimmed()) } : parts
@@ -69,7 +71,9 @@ struct Join: RowOperation {
 
     func apply(to row: inout Row) throws(RowFailure) {
         guard let value = row[field], !value.isNull else { return }
-        guard let values = value.array else { throw RowFailure("field '\(field)' holds \(row.described(field)), not a list") }
+        guard let values = value.array else {
+            throw RowFailure("field '\(field)' holds \(row.described(field)), not a list")
+        }
         var texts: [String] = []
         for value in values {
             if value.array != nil || value.object != nil {
@@ -83,7 +87,8 @@ struct Join: RowOperation {
 
 struct Concat: RowOperation {
     static let name = "concat"
-    static let about = "Puts the texts of several fields one after the other. Numbers and booleans count as they are written."
+    static let about =
+        "Puts the texts of several fields one after the other. Numbers and booleans count as they are written."
     static let parameters = [
         Parameter.required("fields", .list(of: .field, 1...100), "The fields, in order."),
         .required("into", .target, "The field to write."),
@@ -122,7 +127,9 @@ struct Extract: RowOperation {
         "Takes the groups of a regular expression's first match out of a text: into the named fields in order, or, without `into`, into fields called like the pattern's named groups. Null where nothing matched."
     static let parameters = [
         Parameter.field, .pattern, .ignoreCase,
-        .optional("into", .list(of: .target, 1...50), "A field for each group in order; one without groups takes the whole match."),
+        .optional(
+            "into", .list(of: .target, 1...50),
+            "A field for each group in order; one without groups takes the whole match."),
         .optional("required", .boolean, default: false, "A text without a match fails the row."),
     ]
     private let field: String
@@ -137,7 +144,8 @@ struct Extract: RowOperation {
         self.pattern = pattern
         if let into = parameters.texts("into") {
             guard into.count <= max(pattern.groupCount, 1) else {
-                throw ParameterFailure("into", "names \(into.count) fields, but the pattern has \(pattern.groupCount) groups")
+                throw ParameterFailure(
+                    "into", "names \(into.count) fields, but the pattern has \(pattern.groupCount) groups")
             }
             targets = into.enumerated().map { ($1, pattern.groupCount == 0 ? 0 : $0 + 1) }
         } else {
@@ -178,7 +186,9 @@ struct ParseJSON: RowOperation {
 
     func apply(to row: inout Row) throws(RowFailure) {
         guard let value = row[field], !value.isNull else { return }
-        guard let text = value.string else { throw RowFailure("field '\(field)' holds \(row.described(field)), not a text") }
+        guard let text = value.string else {
+            throw RowFailure("field '\(field)' holds \(row.described(field)), not a text")
+        }
         row.charge(bytes: 4 * text.utf8.count)  // a tree is bigger than its text
         if text.allSatisfy(\.isWhitespace) { return row.set(target, .null) }
         do {
@@ -193,7 +203,9 @@ struct Flatten: RowOperation {
     static let name = "flatten"
     static let about = "Makes fields of what objects hold: {\"size\": {\"w\": 1}} becomes {\"size.w\": 1}."
     static let parameters = [
-        Parameter.optional("fields", .list(of: .target, Parameter.limits.fields), "The fields to flatten; without it all that hold objects."),
+        Parameter.optional(
+            "fields", .list(of: .target, Parameter.limits.fields),
+            "The fields to flatten; without it all that hold objects."),
         .optional("separator", .text(1...10), default: ".", "The text between the names."),
         .optional("depth", .integer(1...32), default: 32, "How many levels; deeper objects stay objects."),
         .optional("lists", .boolean, default: false, "Flatten lists too, by position."),
@@ -230,13 +242,19 @@ struct Flatten: RowOperation {
         _ name: String, _ value: JSONValue, _ depth: Int, _ result: inout JSONObject, _ produced: inout Int
     ) throws(RowFailure) {
         if depth > 0, case .object(let object) = value, !object.isEmpty {
-            for member in object.members { try flatten(name + separator + member.name, member.value, depth - 1, &result, &produced) }
+            for member in object.members {
+                try flatten(name + separator + member.name, member.value, depth - 1, &result, &produced)
+            }
         } else if depth > 0, flattensLists, case .array(let values) = value, !values.isEmpty {
-            for (index, value) in values.enumerated() { try flatten(name + separator + String(index), value, depth - 1, &result, &produced) }
+            for (index, value) in values.enumerated() {
+                try flatten(name + separator + String(index), value, depth - 1, &result, &produced)
+            }
         } else {
             produced += name.utf8.count
             result[name] = value
-            if result.count > Self.maximumFields, depth < self.depth { throw RowFailure("the row would have more than \(Self.maximumFields) fields") }
+            if result.count > Self.maximumFields, depth < self.depth {
+                throw RowFailure("the row would have more than \(Self.maximumFields) fields")
+            }
         }
     }
 }

@@ -5,7 +5,9 @@ struct Filter: DatasetOperation {
     static let about =
         "Keeps the rows for which an expression is true: = != < <= > >=, and or not, in (...), contains, matches 'pattern', is null, parentheses. Names are fields (`quoted in backticks` where they are not plain words), texts stand in '...' or \"...\"."
     static let parameters = [
-        Parameter.required("expression", .text(1...10_000), "For example: price >= 10 and category in ('audio', 'video') and not name contains 'refurbished'")
+        Parameter.required(
+            "expression", .text(1...10_000),
+            "For example: price >= 10 and category in ('audio', 'video') and not name contains 'refurbished'")
     ]
     private let expression: FilterExpression
 
@@ -35,7 +37,8 @@ struct Deduplicate: DatasetOperation {
     static let name = "deduplicate"
     static let about = "Keeps one row of those that have the same values."
     static let parameters = [
-        Parameter.optional("fields", .list(of: .field, Parameter.limits.fields), "The fields that count; without it all but '_key'."),
+        Parameter.optional(
+            "fields", .list(of: .field, Parameter.limits.fields), "The fields that count; without it all but '_key'."),
         .optional("keep", .choice(["first", "last"]), default: "first", "Which of them stays."),
         .ignoreCase,
     ]
@@ -165,7 +168,9 @@ struct WinnerScoreOperation: DatasetOperation {
 
     init(_ parameters: Parameters) throws(ParameterFailure) {
         let weights = parameters.members("weights").map { (field: $0.name, weight: $0.value.double ?? 0) }
-        guard weights.contains(where: { $0.weight > 0 }) else { throw ParameterFailure("weights", "need one above zero") }
+        guard weights.contains(where: { $0.weight > 0 }) else {
+            throw ParameterFailure("weights", "need one above zero")
+        }
         let reversed = parameters.fields("lower_is_better")
         for (index, field) in reversed.enumerated() where !weights.contains(where: { $0.field == field }) {
             throw ParameterFailure("lower_is_better[\(index)]", "has no weight")

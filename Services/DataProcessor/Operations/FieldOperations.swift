@@ -5,7 +5,9 @@ import WireProtocol
 struct SelectFields: RowOperation {
     static let name = "select"
     static let about = "Keeps the named fields, in the order named; the protected '_key' always stays."
-    static let parameters = [Parameter.required("fields", .list(of: .field, Parameter.limits.fields), "The fields to keep.")]
+    static let parameters = [
+        Parameter.required("fields", .list(of: .field, Parameter.limits.fields), "The fields to keep.")
+    ]
     private let fields: [String]
 
     init(_ parameters: Parameters) {
@@ -21,7 +23,9 @@ struct SelectFields: RowOperation {
 struct DropFields: RowOperation {
     static let name = "drop"
     static let about = "Removes the named fields; the protected '_key' always stays."
-    static let parameters = [Parameter.required("fields", .list(of: .field, Parameter.limits.fields), "The fields to remove.")]
+    static let parameters = [
+        Parameter.required("fields", .list(of: .field, Parameter.limits.fields), "The fields to remove.")
+    ]
     private let fields: Set<String>
 
     init(_ parameters: Parameters) {
@@ -75,7 +79,9 @@ struct SetField: RowOperation {
     static let about = "Sets a field to a text built from a template, or to a fixed value."
     static let parameters = [
         Parameter.required("field", .target, "The field to set."),
-        .optional("template", .text(0...10_000), "Text in which {{field}} stands for that field's value (nothing where missing)."),
+        .optional(
+            "template", .text(0...10_000),
+            "Text in which {{field}} stands for that field's value (nothing where missing)."),
         .optional("value", .any, "A fixed value, instead of a template."),
     ]
     private enum Content { case template(Template), value(JSONValue) }

@@ -32,7 +32,9 @@ extension TextOperation {
         case .string(let text): return .string(try transform(text, charging: &row))
         case .array(var values):
             for index in values.indices {
-                if case .string(let text) = values[index] { values[index] = .string(try transform(text, charging: &row)) }
+                if case .string(let text) = values[index] {
+                    values[index] = .string(try transform(text, charging: &row))
+                }
             }
             return .array(values)
         default: return nil
@@ -90,10 +92,13 @@ struct Uppercase: TextOperation {
 
 struct Replace: TextOperation {
     static let name = "replace"
-    static let about = "Replaces what a regular expression matches. A pattern that takes too long on a text fails that row."
+    static let about =
+        "Replaces what a regular expression matches. A pattern that takes too long on a text fails that row."
     static let parameters = [
         Parameter.writtenFields, .pattern,
-        .optional("replacement", .text(0...10_000), default: "", "The new text; $1, ${1} and ${name} are groups, $$ is a dollar."),
+        .optional(
+            "replacement", .text(0...10_000), default: "",
+            "The new text; $1, ${1} and ${name} are groups, $$ is a dollar."),
         .optional("all", .boolean, default: true, "All matches, or only the first."),
         .ignoreCase,
     ]
@@ -149,7 +154,8 @@ struct Truncate: TextOperation {
     }
 
     func transform(_ text: String) -> String {
-        let end = countsWords ? endOfWords(text) : text.index(text.startIndex, offsetBy: length, limitedBy: text.endIndex)
+        let end =
+            countsWords ? endOfWords(text) : text.index(text.startIndex, offsetBy: length, limitedBy: text.endIndex)
         guard let end, end < text.endIndex else { return text }
         return text[..<end] + ellipsis
     }

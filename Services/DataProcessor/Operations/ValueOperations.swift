@@ -4,7 +4,8 @@ import WireProtocol
 
 struct Hash: RowOperation {
     static let name = "hash"
-    static let about = "The SHA-256 of one or more fields, as hexadecimal digits. Equal values give equal hashes, in every row and run."
+    static let about =
+        "The SHA-256 of one or more fields, as hexadecimal digits. Equal values give equal hashes, in every row and run."
     static let parameters = [
         Parameter.readFields,
         .required("into", .target, "The field to write."),
@@ -39,10 +40,12 @@ struct Round: RowOperation {
     static let about = "Rounds numbers to decimal places, as they are written (2.675 to 2.68)."
     static let parameters = [
         Parameter.writtenFields,
-        .optional("digits", .integer(-15...15), default: 0, "Decimal places; negative ones round to tens, hundreds, ..."),
+        .optional(
+            "digits", .integer(-15...15), default: 0, "Decimal places; negative ones round to tens, hundreds, ..."),
         .optional(
             "mode", .choice(["half_up", "half_even", "up", "down"]), default: "half_up",
-            "half_up: halves away from zero; half_even: to the even digit; up and down: to the next number above or below."),
+            "half_up: halves away from zero; half_even: to the even digit; up and down: to the next number above or below."
+        ),
     ]
     private let fields: [String]
     private let digits: Int
@@ -57,7 +60,9 @@ struct Round: RowOperation {
     func apply(to row: inout Row) throws(RowFailure) {
         for field in fields {
             guard let value = row[field], !value.isNull else { continue }
-            guard value.double != nil else { throw RowFailure("field '\(field)' holds \(row.described(field)), not a number") }
+            guard value.double != nil else {
+                throw RowFailure("field '\(field)' holds \(row.described(field)), not a number")
+            }
             row.set(field, rounded(value))
         }
     }
@@ -65,7 +70,9 @@ struct Round: RowOperation {
     private func rounded(_ value: JSONValue) -> JSONValue {
         if digits >= 0, value.integer != nil { return value }
         // Binary fractions round wrongly (2.675 is a little less than that), so the shortest decimal text is rounded.
-        guard let number = value.double, abs(number) < 1e30, var decimal = Decimal(string: value.text) else { return value }
+        guard let number = value.double, abs(number) < 1e30, var decimal = Decimal(string: value.text) else {
+            return value
+        }
         var result = Decimal()
         let isNegative = number < 0
         switch mode {
@@ -88,7 +95,9 @@ struct Chunk: DatasetOperation {
     static let parameters = [
         Parameter.required("field", .target, "The text to cut; each row gets its piece here."),
         .required("size", .integer(1...100_000), "The most a piece has, in units."),
-        .optional("overlap", .integer(0...50_000), default: 0, "What a piece repeats of the one before it, in units: at most half of size."),
+        .optional(
+            "overlap", .integer(0...50_000), default: 0,
+            "What a piece repeats of the one before it, in units: at most half of size."),
         .optional("unit", .choice(["tokens", "characters"]), default: "tokens", "What is counted."),
         .optional("index_into", .target, "A field for the piece's number, from 0."),
         .optional("count_into", .target, "A field for the number of pieces."),
@@ -103,7 +112,8 @@ struct Chunk: DatasetOperation {
         field = parameters.text("field")
         let (size, overlap) = (parameters.integer("size"), parameters.integer("overlap"))
         guard overlap <= size / 2 else { throw ParameterFailure("overlap", "must be at most half of size") }
-        chunker = TextChunker(size: size, overlap: overlap, unit: parameters.text("unit") == "tokens" ? .tokens : .characters)
+        chunker = TextChunker(
+            size: size, overlap: overlap, unit: parameters.text("unit") == "tokens" ? .tokens : .characters)
         indexField = parameters.optionalText("index_into")
         countField = parameters.optionalText("count_into")
     }
@@ -126,7 +136,9 @@ struct Chunk: DatasetOperation {
                 copy.set(field, .string(piece))
                 result.append(copy)
             }
-            if result.count > Self.maximumRows { throw JobFailure("chunk would make more than \(Self.maximumRows) rows") }
+            if result.count > Self.maximumRows {
+                throw JobFailure("chunk would make more than \(Self.maximumRows) rows")
+            }
         }
         return result
     }

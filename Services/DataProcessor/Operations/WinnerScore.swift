@@ -12,7 +12,8 @@ struct WinnerScore: Sendable {
     private let percentiles: (low: Double, high: Double)
 
     init(
-        weights: [(field: String, weight: Double)], reversed: Set<String> = [], percentiles: (low: Double, high: Double) = (0.05, 0.95)
+        weights: [(field: String, weight: Double)], reversed: Set<String> = [],
+        percentiles: (low: Double, high: Double) = (0.05, 0.95)
     ) {
         signals = weights.filter { $0.weight > 0 }.map {
             Signal(field: $0.field, weight: $0.weight, isReversed: reversed.contains($0.field))

@@ -7,7 +7,8 @@ enum OperationCatalogue {
     static let all: [any Operation.Type] = [
         SelectFields.self, RenameFields.self, DropFields.self, SetField.self, Cast.self, Trim.self, Lowercase.self,
         Uppercase.self, Replace.self, StripHTML.self, NormalizeUnicode.self, Split.self, Join.self, Concat.self,
-        DefaultValue.self, MapValues.self, Filter.self, Deduplicate.self, Sort.self, Limit.self, Truncate.self, Chunk.self,
+        DefaultValue.self, MapValues.self, Filter.self, Deduplicate.self, Sort.self, Limit.self, Truncate.self,
+        Chunk.self,
         Hash.self, Extract.self, ParseJSON.self, Flatten.self, Round.self, WinnerScoreOperation.self,
     ]
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -48,7 +49,8 @@ enum OperationCatalogue {
                 all.map { type in
                     [
                         "operation": .string(type.name), "description": .string(type.about),
-                        "scope": .string(type is any RowOperation.Type ? "row" : "dataset"), "parameters": schema(of: type),
+                        "scope": .string(type is any RowOperation.Type ? "row" : "dataset"),
+                        "parameters": schema(of: type),
                     ]
                 })
         ]

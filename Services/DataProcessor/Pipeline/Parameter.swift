@@ -28,7 +28,8 @@ struct Parameter: Sendable {
     static func required(_ name: String, _ kind: Kind, _ about: String) -> Parameter {
         Parameter(name: name, kind: kind, isRequired: true, about: about)
     }
-    static func optional(_ name: String, _ kind: Kind, default fallback: JSONValue? = nil, _ about: String) -> Parameter {
+    static func optional(_ name: String, _ kind: Kind, default fallback: JSONValue? = nil, _ about: String) -> Parameter
+    {
         Parameter(name: name, kind: kind, fallback: fallback, about: about)
     }
 
@@ -50,7 +51,8 @@ struct ParameterFailure: Error, Equatable {
 extension Parameter {
     /// The object with the defaults filled in; every problem goes to `failures`.
     static func check(
-        _ object: JSONObject, against parameters: [Parameter], path: String = "", into failures: inout [ParameterFailure]
+        _ object: JSONObject, against parameters: [Parameter], path: String = "",
+        into failures: inout [ParameterFailure]
     ) -> JSONObject {
         let prefix = path.isEmpty ? "" : path + "."
         for name in object.names where !parameters.contains(where: { $0.name == name }) {
@@ -81,8 +83,12 @@ extension Parameter.Kind {
             }
         case .field, .target:
             guard let name = value.string else { return refused(value, "a field name", path, &failures) }
-            if !Parameter.nameLength.contains(name.unicodeScalars.count) { refuse("must be a field name of 1 to 256 characters") }
-            if case .target = self, name == Row.keyField { refuse("'\(Row.keyField)' is protected and cannot be written") }
+            if !Parameter.nameLength.contains(name.unicodeScalars.count) {
+                refuse("must be a field name of 1 to 256 characters")
+            }
+            if case .target = self, name == Row.keyField {
+                refuse("'\(Row.keyField)' is protected and cannot be written")
+            }
         case .integer(let range):
             guard let number = value.integer, range.contains(Int(number)) else {
                 return refused(value, "a whole number from \(range.lowerBound) to \(range.upperBound)", path, &failures)

@@ -21,7 +21,8 @@ struct Pipeline: Sendable {
 
         var json: JSONValue {
             [
-                "index": JSONValue(index), "operation": .string(operation), "operation_index": JSONValue(operationIndex),
+                "index": JSONValue(index), "operation": .string(operation),
+                "operation_index": JSONValue(operationIndex),
                 "message": .string(message),
             ]
         }
@@ -74,7 +75,9 @@ struct Pipeline: Sendable {
         var errors: [RowError] = []
         var producedBytes = 0
 
-        mutating func apply(_ operations: [(index: Int, operation: any RowOperation)], to rows: [Row]) throws(JobFailure) -> [Row] {
+        mutating func apply(_ operations: [(index: Int, operation: any RowOperation)], to rows: [Row])
+            throws(JobFailure) -> [Row]
+        {
             var result: [Row] = []
             result.reserveCapacity(rows.count)
             for (number, row) in rows.enumerated() {
@@ -105,7 +108,9 @@ struct Pipeline: Sendable {
             return row
         }
 
-        mutating func apply(_ operation: any DatasetOperation, at index: Int, to rows: [Row]) throws(JobFailure) -> [Row] {
+        mutating func apply(_ operation: any DatasetOperation, at index: Int, to rows: [Row]) throws(JobFailure)
+            -> [Row]
+        {
             var failed: [(Row, RowFailure)] = []
             let (deadline, failsOnRowError) = (deadline, pipeline.failsOnRowError)
             let result = try operation.apply(to: rows) { row, failure throws(JobFailure) in
@@ -118,10 +123,14 @@ struct Pipeline: Sendable {
             return result
         }
 
-        private mutating func report(_ row: Row, _ failure: RowFailure, _ operation: any Operation, _ index: Int) throws(JobFailure) {
+        private mutating func report(_ row: Row, _ failure: RowFailure, _ operation: any Operation, _ index: Int)
+            throws(JobFailure)
+        {
             if pipeline.failsOnRowError { throw Self.failure(row, failure, operation, index) }
             errors.append(
-                RowError(index: row.index, operation: type(of: operation).name, operationIndex: index, message: failure.message))
+                RowError(
+                    index: row.index, operation: type(of: operation).name, operationIndex: index,
+                    message: failure.message))
         }
 
         func checkTime() throws(JobFailure) {
@@ -129,8 +138,11 @@ struct Pipeline: Sendable {
         }
 
         private static let tooLate = JobFailure("the job took longer than it may")
-        private static func failure(_ row: Row, _ failure: RowFailure, _ operation: any Operation, _ index: Int) -> JobFailure {
-            JobFailure("operation \(index) (\(type(of: operation).name)) failed on row \(row.index): \(failure.message)")
+        private static func failure(_ row: Row, _ failure: RowFailure, _ operation: any Operation, _ index: Int)
+            -> JobFailure
+        {
+            JobFailure(
+                "operation \(index) (\(type(of: operation).name)) failed on row \(row.index): \(failure.message)")
         }
     }
 }

@@ -50,7 +50,8 @@ struct Row: Sendable {
     /// "an object", "a number": what a message says instead of the value.
     func described(_ name: String) -> String {
         let kind = fields[name]?.kind ?? "nothing"
-        return kind == "array" || kind == "object" ? "an \(kind)" : kind == "null" || kind == "nothing" ? kind : "a \(kind)"
+        return kind == "array" || kind == "object"
+            ? "an \(kind)" : kind == "null" || kind == "nothing" ? kind : "a \(kind)"
     }
 }
 

@@ -15,7 +15,8 @@ struct CalendarMoment: Equatable {
 
     var isValid: Bool {
         (1...9999).contains(year) && (1...12).contains(month) && (1...Self.days(in: month, of: year)).contains(day)
-            && (0...23).contains(hour) && (0...59).contains(minute) && (0...59).contains(second) && abs(offset) <= 18 * 60
+            && (0...23).contains(hour) && (0...59).contains(minute) && (0...59).contains(second)
+            && abs(offset) <= 18 * 60
     }
 
     /// `2026-11-20`, or RFC 3339 in UTC when there is a time.
@@ -82,14 +83,18 @@ struct DateFormat: Sendable {
 
     /// Source: ISO 8601 extended format as RFC 3339 and databases write it.
     private static let iso8601: [[Part]] = [
-        "yyyy-MM-dd", "yyyy-MM-dd'T'HH:mm:ssZ", "yyyy-MM-dd'T'HH:mm:ss.SSSZ", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss.SSS",
-        "yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm:ss.SSS", "yyyy-MM-dd HH:mm:ssZ", "yyyy-MM-dd HH:mm:ss.SSSZ", "yyyy-MM-dd'T'HH:mmZ",
+        "yyyy-MM-dd", "yyyy-MM-dd'T'HH:mm:ssZ", "yyyy-MM-dd'T'HH:mm:ss.SSSZ", "yyyy-MM-dd'T'HH:mm:ss",
+        "yyyy-MM-dd'T'HH:mm:ss.SSS",
+        "yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm:ss.SSS", "yyyy-MM-dd HH:mm:ssZ", "yyyy-MM-dd HH:mm:ss.SSSZ",
+        "yyyy-MM-dd'T'HH:mmZ",
         "yyyy-MM-dd'T'HH:mm", "yyyy-MM-dd HH:mm", "yyyyMMdd", "yyyyMMdd'T'HHmmssZ",
     ].map(ownParts)
     private static let withMilliseconds = ownParts("yyyy-MM-dd'T'HH:mm:ss.SSSZ")
 
     private static func ownParts(_ pattern: String) -> [Part] {
-        do { return try parts(of: pattern) } catch { preconditionFailure("our own format \(pattern): \(error.message)") }
+        do { return try parts(of: pattern) } catch {
+            preconditionFailure("our own format \(pattern): \(error.message)")
+        }
     }
 
     private static func readUnix(_ text: String, perSecond: Double) -> CalendarMoment? {
@@ -126,18 +131,24 @@ struct DateFormat: Sendable {
             rest = rest.dropFirst(run.count)
         }
         let fields = parts.compactMap { part -> Field? in if case .number(let field, _) = part { field } else { nil } }
-        guard fields.contains(.year) || fields.contains(.shortYear) else { throw Invalid(message: "has no year (yyyy or yy)") }
+        guard fields.contains(.year) || fields.contains(.shortYear) else {
+            throw Invalid(message: "has no year (yyyy or yy)")
+        }
         return parts
     }
 
     private static let letters: [String: Part] = [
-        "yyyy": .number(.year, 4...4), "yy": .number(.shortYear, 2...2), "MM": .number(.month, 2...2), "M": .number(.month, 1...2),
+        "yyyy": .number(.year, 4...4), "yy": .number(.shortYear, 2...2), "MM": .number(.month, 2...2),
+        "M": .number(.month, 1...2),
         "MMM": .monthName, "MMMM": .monthName, "dd": .number(.day, 2...2), "d": .number(.day, 1...2),
-        "HH": .number(.hour, 2...2), "H": .number(.hour, 1...2), "hh": .number(.hour12, 2...2), "h": .number(.hour12, 1...2),
-        "mm": .number(.minute, 2...2), "ss": .number(.second, 2...2), "SSS": .number(.fraction, 1...9), "a": .half, "Z": .zone,
+        "HH": .number(.hour, 2...2), "H": .number(.hour, 1...2), "hh": .number(.hour12, 2...2),
+        "h": .number(.hour12, 1...2),
+        "mm": .number(.minute, 2...2), "ss": .number(.second, 2...2), "SSS": .number(.fraction, 1...9), "a": .half,
+        "Z": .zone,
     ]
     private static let months = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+        "december",
     ]
 
     // MARK: - Reading
@@ -159,7 +170,8 @@ struct DateFormat: Sendable {
             case .monthName:
                 let letters = rest.prefix { $0.isLetter }
                 let name = letters.lowercased()
-                guard name.count >= 3, let month = months.firstIndex(where: { $0 == name || $0.prefix(3) == name }) else { return nil }
+                guard name.count >= 3, let month = months.firstIndex(where: { $0 == name || $0.prefix(3) == name })
+                else { return nil }
                 moment.month = month + 1
                 rest = rest[letters.endIndex...]
             case .half:

@@ -37,7 +37,9 @@ struct FilterParser {
     private mutating func condition() throws(Failure) -> Node {
         depth += 1
         defer { depth -= 1 }
-        guard depth <= Self.maximumDepth else { throw Failure(message: "is nested deeper than \(Self.maximumDepth) levels") }
+        guard depth <= Self.maximumDepth else {
+            throw Failure(message: "is nested deeper than \(Self.maximumDepth) levels")
+        }
         var nodes = [try conjunction()]
         while take("or") { nodes.append(try conjunction()) }
         return nodes.count == 1 ? nodes[0] : .any(nodes)
@@ -184,10 +186,14 @@ struct FilterParser {
             if character == "'" || character == "\"" || character == "`" {
                 let content = try quoted(characters, &index)
                 kind = character == "`" ? .name(content) : .text(content)
-            } else if isDigit(character) || character == "-" && index + 1 < characters.count && isDigit(characters[index + 1]) {
+            } else if isDigit(character)
+                || character == "-" && index + 1 < characters.count && isDigit(characters[index + 1])
+            {
                 kind = try number(characters, &index)
             } else if character.isLetter || character == "_" {
-                while index < characters.count, characters[index].isLetter || characters[index].isNumber || "_.".contains(characters[index]) {
+                while index < characters.count,
+                    characters[index].isLetter || characters[index].isNumber || "_.".contains(characters[index])
+                {
                     index += 1
                 }
                 kind = .word(String(characters[start..<index]))

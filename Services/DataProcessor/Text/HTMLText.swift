@@ -41,7 +41,9 @@ struct HTMLText {
 
     private mutating func readText() {
         let start = position
-        while position < html.count, html[position] > 0x20, html[position] != UInt8(ascii: "<"), html[position] != UInt8(ascii: "&") {
+        while position < html.count, html[position] > 0x20, html[position] != UInt8(ascii: "<"),
+            html[position] != UInt8(ascii: "&")
+        {
             position += 1
         }
         if position == start { position += 1 }  // a control character
@@ -62,7 +64,9 @@ struct HTMLText {
             position = end(of: "-->", from: position + 4) ?? html.count
         } else if next == UInt8(ascii: "!") || next == UInt8(ascii: "?"), position < lastClose {
             position = end(of: ">", from: position + 2) ?? html.count
-        } else if Self.isLetter(next) || next == UInt8(ascii: "/") && Self.isLetter(byte(at: position + 2)), position < lastClose {
+        } else if Self.isLetter(next) || next == UInt8(ascii: "/") && Self.isLetter(byte(at: position + 2)),
+            position < lastClose
+        {
             readTag(isClosing: next == UInt8(ascii: "/"))
         } else {
             write(CollectionOfOne(UInt8(ascii: "<")))
@@ -106,7 +110,9 @@ struct HTMLText {
             position = tag
             let candidate = html[tag..<min(tag + name.utf8.count, html.count)]
             let following = byte(at: tag + name.utf8.count)
-            if candidate.elementsEqual(name.utf8, by: { $0 | 0x20 == $1 }), following.map({ !Self.isLetter($0) }) ?? true {
+            if candidate.elementsEqual(name.utf8, by: { $0 | 0x20 == $1 }),
+                following.map({ !Self.isLetter($0) }) ?? true
+            {
                 position = end(of: ">", from: tag) ?? html.count
                 return
             }
@@ -121,12 +127,16 @@ struct HTMLText {
         let start = position + 1
         var end = start
         let limit = min(html.count, start + max(10, HTMLEntities.longestName))
-        while end < limit, html[end] == UInt8(ascii: "#") && end == start || Self.isLetter(html[end]) || (48...57).contains(html[end]) {
+        while end < limit,
+            html[end] == UInt8(ascii: "#") && end == start || Self.isLetter(html[end]) || (48...57).contains(html[end])
+        {
             end += 1
         }
         let name = Substring(String(decoding: html[start..<end], as: UTF8.self))
         let isClosed = byte(at: end) == UInt8(ascii: ";")
-        guard let scalar = name.first == "#" ? Self.numbered(name.dropFirst()) : isClosed ? HTMLEntities.scalar(named: name.utf8) : nil
+        guard
+            let scalar = name.first == "#"
+                ? Self.numbered(name.dropFirst()) : isClosed ? HTMLEntities.scalar(named: name.utf8) : nil
         else {
             write(CollectionOfOne(UInt8(ascii: "&")))
             position = start
@@ -143,10 +153,13 @@ struct HTMLText {
     private static func numbered(_ digits: Substring) -> Unicode.Scalar? {
         let isHexadecimal = digits.first == "x" || digits.first == "X"
         let text = isHexadecimal ? digits.dropFirst() : digits
-        guard !text.isEmpty, text.allSatisfy({ isHexadecimal ? $0.isHexDigit : $0.isASCII && $0.isNumber }) else { return nil }
+        guard !text.isEmpty, text.allSatisfy({ isHexadecimal ? $0.isHexDigit : $0.isASCII && $0.isNumber }) else {
+            return nil
+        }
         guard let number = UInt32(text, radix: isHexadecimal ? 16 : 10), number != 0 else { return "\u{FFFD}" }
         if (0x80...0x9F).contains(number) { return windows1252[Int(number - 0x80)] }
-        return number < 0x20 && number != 9 && number != 10 && number != 13 ? "\u{FFFD}" : Unicode.Scalar(number) ?? "\u{FFFD}"
+        return number < 0x20 && number != 9 && number != 10 && number != 13
+            ? "\u{FFFD}" : Unicode.Scalar(number) ?? "\u{FFFD}"
     }
 
     /// Source: HTML Standard, "Numeric character reference end state".
@@ -158,7 +171,8 @@ struct HTMLText {
 
     private static let dropped: Set = ["script", "style", "template", "iframe"]
     private static let inline: Set = [
-        "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd", "mark",
+        "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd",
+        "mark",
         "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
     ]
 

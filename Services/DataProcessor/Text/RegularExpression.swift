@@ -116,7 +116,9 @@ final class RegularExpression: @unchecked Sendable {  // both handles are writte
         fileprivate let offsets: UnsafeMutablePointer<Int>
         fileprivate let count: Int
         func range(of group: Int) -> Range<Int>? {
-            guard group < count, offsets[2 * group] >= 0, offsets[2 * group] <= offsets[2 * group + 1] else { return nil }
+            guard group < count, offsets[2 * group] >= 0, offsets[2 * group] <= offsets[2 * group + 1] else {
+                return nil
+            }
             return offsets[2 * group]..<offsets[2 * group + 1]
         }
     }
@@ -125,7 +127,8 @@ final class RegularExpression: @unchecked Sendable {  // both handles are writte
     private func forEachMatch(
         in text: String, _ body: (UnsafeBufferPointer<UInt8>, borrowing Match) -> Bool
     ) throws(RowFailure) {
-        guard let data = pcre2_match_data_create_from_pattern_8(code, nil), let pairs = pcre2_get_ovector_pointer_8(data),
+        guard let data = pcre2_match_data_create_from_pattern_8(code, nil),
+            let pairs = pcre2_get_ovector_pointer_8(data),
             let context = pcre2_match_context_copy_8(context)
         else { throw RowFailure("no memory for the regular expression") }
         defer {
@@ -172,7 +175,8 @@ final class RegularExpression: @unchecked Sendable {  // both handles are writte
     }
 
     private func match(
-        _ utf8: UnsafeBufferPointer<UInt8>, from start: Int, options: UInt32, _ data: OpaquePointer, _ context: OpaquePointer
+        _ utf8: UnsafeBufferPointer<UInt8>, from start: Int, options: UInt32, _ data: OpaquePointer,
+        _ context: OpaquePointer
     ) -> Int32 {
         // A Swift string is valid UTF-8: checking it again for each match would be quadratic.
         let options = options | UInt32(PCRE2_NO_UTF_CHECK)
@@ -207,7 +211,9 @@ final class RegularExpression: @unchecked Sendable {  // both handles are writte
 
     /// The name table: entries of fixed size, two bytes of group number (big-endian), then the name, zero-terminated.
     private static func names(of code: OpaquePointer) -> [(name: String, number: Int)] {
-        let (count, size) = (Int(number(PCRE2_INFO_NAMECOUNT, of: code)), Int(number(PCRE2_INFO_NAMEENTRYSIZE, of: code)))
+        let (count, size) = (
+            Int(number(PCRE2_INFO_NAMECOUNT, of: code)), Int(number(PCRE2_INFO_NAMEENTRYSIZE, of: code))
+        )
         var table: UnsafePointer<UInt8>?
         pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_NAMETABLE), &table)
         guard let table else { return [] }
@@ -248,7 +254,9 @@ extension RegularExpression {
                 name = rest.prefix { $0.isASCII && $0.isNumber }
                 rest = rest.dropFirst(name.count)
             }
-            guard !name.isEmpty else { throw Invalid(message: "has a '$' that names no group (write $$ for a dollar sign)") }
+            guard !name.isEmpty else {
+                throw Invalid(message: "has a '$' that names no group (write $$ for a dollar sign)")
+            }
             if let number = Int(name), (0...expression.groupCount).contains(number) { return number }
             if let group = expression.groupNames.first(where: { $0.name == name }) { return group.number }
             throw Invalid(message: "refers to group '\(name)', which the pattern does not have")

@@ -83,6 +83,7 @@ struct TextChunker: Sendable {
     }
 
     private static func isIdeograph(_ character: Character) -> Bool {
-        character.unicodeScalars.first.map { $0.properties.isIdeographic || (0x3040...0x30FF).contains($0.value) } ?? false
+        character.unicodeScalars.first.map { $0.properties.isIdeographic || (0x3040...0x30FF).contains($0.value) }
+            ?? false
     }
 }
