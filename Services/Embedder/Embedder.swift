@@ -19,7 +19,8 @@ enum Embedder {
             } catch let error as RedisError where error.isRetryable {
                 log.warning("redis.unreachable", ["error": .string("\(error)")])  // the worker waits for it
             }
-            let cacheRedis = configuration.cacheURL == configuration.redisURL
+            let cacheRedis =
+                configuration.cacheURL == configuration.redisURL
                 ? redis : RedisConnection(url: configuration.cacheURL, log: log)
             let queue = WorkQueue(redis: redis, metrics: metrics, log: log)
             let service = EmbeddingService(

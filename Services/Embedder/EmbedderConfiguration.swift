@@ -54,16 +54,22 @@ struct EmbedderConfiguration: Sendable {
         let dimensions = settings.integer("EMBEDDING_DIMENSIONS", default: 0, in: 0...16_384)
         self.dimensions = dimensions == 0 ? nil : dimensions
         modelFolder = settings.string("EMBEDDING_MODEL_DIR")
-        workers = settings.integer("EMBEDDING_WORKERS", default: ProcessInfo.processInfo.activeProcessorCount, in: 1...256)
+        workers = settings.integer(
+            "EMBEDDING_WORKERS", default: ProcessInfo.processInfo.activeProcessorCount, in: 1...256)
         openAIKey = settings.secret("OPENAI_API_KEY")
         let baseURL = settings.string("OPENAI_BASE_URL")
-        openAIBaseURL = settings.url("OPENAI_BASE_URL", default: "https://api.openai.com/v1", schemes: ["https", "http"])
+        openAIBaseURL = settings.url(
+            "OPENAI_BASE_URL", default: "https://api.openai.com/v1", schemes: ["https", "http"])
         hasOpenAI = provider == .openai || openAIKey != nil || baseURL != nil
         if provider == .openai && openAIKey == nil && baseURL == nil {
-            settings.refuse("EMBEDDING_PROVIDER is openai: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that asks for no key")
+            settings.refuse(
+                "EMBEDDING_PROVIDER is openai: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that asks for no key"
+            )
         }
         if provider == .gemini || provider == .ollama {
-            settings.refuse("EMBEDDING_PROVIDER \(provider.rawValue) is not available in this version: use local, openai or hashing")
+            settings.refuse(
+                "EMBEDDING_PROVIDER \(provider.rawValue) is not available in this version: use local, openai or hashing"
+            )
         }
         limits = ProviderLimits(
             batchSize: settings.integer("EMBEDDING_BATCH_SIZE", default: 256, in: 1...2048),
@@ -73,7 +79,8 @@ struct EmbedderConfiguration: Sendable {
             timeout: .seconds(settings.integer("EMBEDDING_TIMEOUT_SECONDS", default: 60, in: 1...3600)),
             costPerMillionTokens: settings.number("EMBEDDING_COST_PER_MILLION_TOKENS", default: 0, in: 0...1_000_000))
         cache = EmbeddingCache.Settings(
-            lifetime: .seconds(settings.integer("EMBEDDING_CACHE_TTL_SECONDS", default: 30 * 86_400, in: 60...315_360_000)),
+            lifetime: .seconds(
+                settings.integer("EMBEDDING_CACHE_TTL_SECONDS", default: 30 * 86_400, in: 60...315_360_000)),
             share: Double(settings.integer("EMBEDDING_CACHE_PERCENT", default: 70, in: 1...99)) / 100,
             memory: settings.integer("EMBEDDING_CACHE_BYTES", default: 2 << 30, in: 1 << 20...1 << 50))
         worker = EmbedWorker.Settings(

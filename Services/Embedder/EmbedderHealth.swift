@@ -10,7 +10,9 @@ extension HealthChecks {
         add("cache", isRequired: false) { _ = try await cache.send("PING") }
         for gate in service.gates {
             add("provider:\(gate.description.name)", isRequired: false) {
-                if let reason = gate.description.degraded, gate === service.gates[0] { throw NotWell(description: "degraded: \(reason)") }
+                if let reason = gate.description.degraded, gate === service.gates[0] {
+                    throw NotWell(description: "degraded: \(reason)")
+                }
                 if let outage = gate.outage {
                     let seconds = Int((ContinuousClock.now - outage.since).seconds)
                     throw NotWell(description: "failing for \(seconds) s: \(outage.error)")

@@ -55,7 +55,8 @@ struct EmbedRequest: Sendable {
         var errors: [FieldError] = []
         if body.texts.isEmpty { errors.append(FieldError(field: "texts", message: "must hold at least one text")) }
         if body.texts.count > maximumTexts {
-            errors.append(FieldError(field: "texts", message: "must hold at most \(maximumTexts) texts, not \(body.texts.count)"))
+            errors.append(
+                FieldError(field: "texts", message: "must hold at most \(maximumTexts) texts, not \(body.texts.count)"))
         }
         for (index, text) in body.texts.enumerated() where text.allSatisfy(\.isWhitespace) {
             errors.append(FieldError(field: "texts[\(index)]", message: "must not be empty"))
@@ -77,7 +78,8 @@ struct EmbedRequest: Sendable {
     func answer(from service: EmbeddingService) async throws -> HTTPResponse {
         guard let gate = service.gate(body.provider) else {
             let names = service.gates.map(\.description.name).joined(separator: ", ")
-            throw Problem.badRequest("unknown provider", errors: [FieldError(field: "provider", message: "must be one of \(names)")])
+            throw Problem.badRequest(
+                "unknown provider", errors: [FieldError(field: "provider", message: "must be one of \(names)")])
         }
         let lane: EmbeddingLane
         do {
@@ -108,12 +110,14 @@ struct EmbedRequest: Sendable {
                 writer.raw("]")
             case .failure(let error) where error.isTextsAlone:
                 refused.append(FieldError(field: "texts[\(index)]", message: error.description))
-            case .failure(let error): throw Problem.unavailable(error.description, retryAfter: error.retryAfter ?? .seconds(5))
+            case .failure(let error):
+                throw Problem.unavailable(error.description, retryAfter: error.retryAfter ?? .seconds(5))
             }
         }
         guard refused.isEmpty else {
             throw Problem(
-                status: 422, title: "Unprocessable Content", detail: "the provider does not embed some of the texts", errors: refused)
+                status: 422, title: "Unprocessable Content", detail: "the provider does not embed some of the texts",
+                errors: refused)
         }
         writer.raw(#"],"provider":"#)
         writer.write(lane.gate.description.name)
@@ -162,8 +166,9 @@ struct ProviderList {
             if let outage = gate.outage { provider["error"] = .string(outage.error.description) }
             return .object(provider)
         }
-        json = .object(JSONObject(unique: [
-            ("default", .string(service.gates[0].description.name)), ("providers", .array(providers)),
-        ]))
+        json = .object(
+            JSONObject(unique: [
+                ("default", .string(service.gates[0].description.name)), ("providers", .array(providers)),
+            ]))
     }
 }

@@ -39,7 +39,8 @@ struct EmbedWorkerTests {
                 jobID: "job", epoch: epoch, batchID: batch, operation: .upsert, datasourceID: "source", collection: "c",
                 space: EmbeddingSpace(provider: "openai", model: "fake", dimensions: dimensions), readSequence: 1)
             let records = texts.enumerated().map {
-                RecordBatch.Record(key: "\($0)", contentHash: [1], textHash: [2], text: $1, payload: Array(#"{"a":1}"#.utf8))
+                RecordBatch.Record(
+                    key: "\($0)", contentHash: [1], textHash: [2], text: $1, payload: Array(#"{"a":1}"#.utf8))
             }
             let body = try RecordBatch(header: header, records: records).encoded()
             try await queue.push([(message(batch, epoch: epoch), body)], to: .embed)
@@ -47,7 +48,8 @@ struct EmbedWorkerTests {
 
         /// Runs the worker until `count` batches lie in `queue:index`, and answers them.
         func results(_ count: Int) async throws -> [RecordBatch] {
-            let reader = QueueConsumer(queue: .index, service: "test", redisURL: lane.url, metrics: Metrics(), log: .silent)
+            let reader = QueueConsumer(
+                queue: .index, service: "test", redisURL: lane.url, metrics: Metrics(), log: .silent)
             try await reader.start()
             var batches: [RecordBatch] = []
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -74,7 +76,8 @@ struct EmbedWorkerTests {
     }
 
     @Test func batchesGoOnWithTheirVectors() async throws {
-        let fixture = try await Fixture(FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .milliseconds(50))))
+        let fixture = try await Fixture(
+            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .milliseconds(50))))
         for batch in 1...10 { try await fixture.push(Int64(batch), (0..<10).map { "text \(batch) \($0)" }) }
         let batches = try await fixture.results(10)
         #expect(batches.map(\.header.batchID) == Array(1...10))
@@ -135,9 +138,12 @@ struct EmbedWorkerTests {
     }
 
     @Test func whatWaitingCannotHelpEndsTheJobAtOnce() async throws {
-        let refused = try await Fixture(FakeProvider { _, _ in throw EmbeddingError(.authInvalid, "status 401: wrong key") })
+        let refused = try await Fixture(
+            FakeProvider { _, _ in throw EmbeddingError(.authInvalid, "status 401: wrong key") })
         try await refused.push(1, ["a"])
-        #expect(try await refused.results(1)[0].header.failure == .init(type: "embedding_auth_invalid", message: "status 401: wrong key"))
+        #expect(
+            try await refused.results(1)[0].header.failure
+                == .init(type: "embedding_auth_invalid", message: "status 401: wrong key"))
         let otherSpace = try await Fixture(FakeProvider())
         try await otherSpace.push(1, ["a"], dimensions: 768)
         #expect(try await otherSpace.results(1)[0].header.failure?.type == "embedding_space_unavailable")

@@ -12,10 +12,13 @@ struct EmbedderRoutesTests {
         var environment = ["EMBEDDING_PROVIDER": "hashing", "EMBEDDER_MAX_TEXTS": "3"]
         environment["INTERNAL_TOKEN"] = token
         var router = Router()
-        router.addEmbedderRoutes(fixture.service, configuration: try EmbedderConfiguration(from: Environment(environment)))
+        router.addEmbedderRoutes(
+            fixture.service, configuration: try EmbedderConfiguration(from: Environment(environment)))
         return router
     }
-    private func post(_ router: Router, _ body: String, headers: HTTPFields = [:]) async throws -> (status: Int, json: JSONValue) {
+    private func post(_ router: Router, _ body: String, headers: HTTPFields = [:]) async throws -> (
+        status: Int, json: JSONValue
+    ) {
         let request = try HTTPRequest(method: "POST", target: "/embed", headers: headers, body: Array(body.utf8))
         let response = await router.respond(to: request)
         return (response.status, try JSONReader.parse(response.bytes ?? []))
@@ -101,20 +104,26 @@ struct EmbedderConfigurationTests {
             try "broken file".write(toFile: folder + "/" + file, atomically: true, encoding: .utf8)
         }
         let configuration = try EmbedderConfiguration(from: Environment(["EMBEDDING_MODEL_DIR": folder]))
-        #expect(throws: ConfigurationError.self) { try EmbeddingProviders(configuration, metrics: Metrics(), log: .silent) }
+        #expect(throws: ConfigurationError.self) {
+            try EmbeddingProviders(configuration, metrics: Metrics(), log: .silent)
+        }
     }
 
     @Test func openAIIsTheDefaultWhenAskedForAndBesidesOtherwise() throws {
         func names(_ environment: [String: String]) throws -> [String] {
             let configuration = try EmbedderConfiguration(from: Environment(environment))
-            return try EmbeddingProviders(configuration, metrics: Metrics(), log: .silent).gates.map(\.description.space.identifier)
+            return try EmbeddingProviders(configuration, metrics: Metrics(), log: .silent).gates.map(
+                \.description.space.identifier)
         }
         let hashing = "hashing|feature-hashing-v1|384|none|normalized"
         let openAI = "openai|text-embedding-3-small|1536|none|normalized"
         #expect(try names(["OPENAI_API_KEY": "k"]) == [hashing, openAI])
         #expect(try names(["OPENAI_API_KEY": "k", "EMBEDDING_PROVIDER": "openai"]) == [openAI, hashing])
         #expect(
-            try names(["OPENAI_BASE_URL": "http://h:1", "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "m", "EMBEDDING_DIMENSIONS": "8"])
+            try names([
+                "OPENAI_BASE_URL": "http://h:1", "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "m",
+                "EMBEDDING_DIMENSIONS": "8",
+            ])
                 == ["openai|m|8|none|normalized", hashing])
     }
 }

@@ -47,7 +47,8 @@ struct EmbeddingLaneTests {
     }
 
     @Test func batchesAreFilledAcrossCallers() async throws {
-        let fixture = try await LaneFixture(FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .seconds(1))))
+        let fixture = try await LaneFixture(
+            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .seconds(1))))
         await withTaskGroup(of: Void.self) { group in
             for caller in 0..<10 {
                 group.addTask {
@@ -117,12 +118,16 @@ struct EmbeddingLaneTests {
         #expect(error.kind == .superseded)
         #expect(fixture.provider.calls.isEmpty)
     }
-    private func error(_ outcomes: [EmbeddingLane.Outcome]) -> EmbeddingError { EmbeddingError(.cancelled, "\(outcomes.count) came") }
+    private func error(_ outcomes: [EmbeddingLane.Outcome]) -> EmbeddingError {
+        EmbeddingError(.cancelled, "\(outcomes.count) came")
+    }
 
     @Test func queriesAndDocumentsOfOneSchemeShareTheirVectors() async throws {
         let fixture = try await LaneFixture(FakeProvider())
         let query = try fixture.service.lane(fixture.gate, model: nil, dimensions: nil, task: .query)
         #expect(query === fixture.lane)
-        #expect(throws: EmbeddingError.self) { try fixture.service.lane(fixture.gate, model: "other", dimensions: nil, task: .query) }
+        #expect(throws: EmbeddingError.self) {
+            try fixture.service.lane(fixture.gate, model: "other", dimensions: nil, task: .query)
+        }
     }
 }

@@ -33,7 +33,9 @@ final class FakeProvider: EmbeddingProvider {
     }
 
     static func answer(_ call: EmbeddingCall) -> EmbeddingAnswer {
-        EmbeddingAnswer(results: call.texts.map { .success(vector(of: $0, dimensions: call.dimensions)) }, tokens: call.texts.count * 10)
+        EmbeddingAnswer(
+            results: call.texts.map { .success(vector(of: $0, dimensions: call.dimensions)) },
+            tokens: call.texts.count * 10)
     }
 
     /// A unit vector that only this text has.

@@ -17,7 +17,8 @@ struct HashingEncoderTests {
 
     @Test func sharedSpellingIsNearerThanNone() {
         #expect(cosine("wireless headphones", "Wireless HEADPHONE") > 0.6)
-        #expect(cosine("wireless headphones", "Wireless HEADPHONE") > cosine("wireless headphones", "garden hose") + 0.4)
+        #expect(
+            cosine("wireless headphones", "Wireless HEADPHONE") > cosine("wireless headphones", "garden hose") + 0.4)
         #expect(abs(cosine("écran", "ecran") - 1) < 1e-5)
     }
 

@@ -49,13 +49,16 @@ struct IsolationTests {
         for count in [1, 2, 100] {
             let (outcome, calls) = await run((0..<count).map(String.init)) { _ in EmbeddingError(.serverError, "500") }
             #expect(outcome.fault?.kind == .serverError)
-            #expect(outcome.results.allSatisfy { if case .failure(let error) = $0 { !error.isTextsAlone } else { false } })
+            #expect(
+                outcome.results.allSatisfy { if case .failure(let error) = $0 { !error.isTextsAlone } else { false } })
             #expect(calls <= Self.log2(count) + 2)
         }
     }
 
     @Test func refusingEveryTextIsTheProvidersFault() async {
-        let (outcome, calls) = await run((0..<100).map(String.init)) { _ in EmbeddingError(.invalidRequest, "dimensions") }
+        let (outcome, calls) = await run((0..<100).map(String.init)) { _ in
+            EmbeddingError(.invalidRequest, "dimensions")
+        }
         #expect(outcome.fault?.kind == .invalidRequest)
         #expect(outcome.results.count == 100)
         #expect(calls < 30)
@@ -83,7 +86,8 @@ struct IsolationTests {
 
     @Test func whatPassedBeforeAnOutageIsKept() async {
         let (outcome, _) = await run((0..<8).map(String.init)) { part in
-            part.count == 8 ? EmbeddingError(.badVector, "x") : part.contains("5") ? EmbeddingError(.connection, "out") : nil
+            part.count == 8
+                ? EmbeddingError(.badVector, "x") : part.contains("5") ? EmbeddingError(.connection, "out") : nil
         }
         #expect(outcome.fault?.kind == .connection)
         #expect(outcome.results.prefix(4).allSatisfy { (try? $0.get()) != nil })

@@ -28,7 +28,9 @@ struct LocalModelTests {
 
     @Test func aTextHasTheSameVectorAloneAndInABatch() async throws {
         let model = try LocalModel(path: TestModel.path, workers: 2)
-        let texts = (0..<40).map { "product number \($0) " + String(repeating: "with a longer description ", count: $0 % 7) }
+        let texts = (0..<40).map {
+            "product number \($0) " + String(repeating: "with a longer description ", count: $0 % 7)
+        }
         let (batch, tokens) = await model.embed(texts)
         #expect(tokens > 40 * 5)
         for index in [0, 13, 39] {

@@ -12,7 +12,8 @@ struct OpenAICompatibleProviderTests {
     ) -> OpenAICompatibleProvider {
         OpenAICompatibleProvider(
             baseURL: server.url + "/v1", key: "sk-test", model: "text-embedding-3-small", dimensions: 4,
-            sendsDimensions: sendsDimensions, limits: ProviderLimits(timeout: timeout), client: HTTPClient(log: .silent))
+            sendsDimensions: sendsDimensions, limits: ProviderLimits(timeout: timeout), client: HTTPClient(log: .silent)
+        )
     }
     private func call(_ texts: [String] = ["red chair", "blue \"table\"\n", "été"]) -> EmbeddingCall {
         EmbeddingCall(texts: texts, model: "text-embedding-3-small", dimensions: 4, task: .document)
@@ -20,7 +21,9 @@ struct OpenAICompatibleProviderTests {
 
     @Test(arguments: [true, false])
     func takesBase64AndNumbersInTheOrderOfTheirIndex(asNumbers: Bool) async throws {
-        let server = try await StubEmbeddingsServer { request, _ in StubEmbeddingsServer.answer(request, asNumbers: asNumbers) }
+        let server = try await StubEmbeddingsServer { request, _ in
+            StubEmbeddingsServer.answer(request, asNumbers: asNumbers)
+        }
         let answer = try await provider(server).embed(call())
         #expect(answer.tokens == 7)
         for (result, text) in zip(answer.results, call().texts) {
@@ -45,7 +48,9 @@ struct OpenAICompatibleProviderTests {
     @Test func doesWithoutAParameterTheServerRefuses() async throws {
         let server = try await StubEmbeddingsServer { request, _ in
             for name in ["encoding_format", "dimensions"] where request.body[name] != nil {
-                return .json(["error": ["message": .string("Unknown parameter: \(name)"), "type": "invalid_request_error"]], status: 400)
+                return .json(
+                    ["error": ["message": .string("Unknown parameter: \(name)"), "type": "invalid_request_error"]],
+                    status: 400)
             }
             return StubEmbeddingsServer.answer(request, asNumbers: true)
         }
@@ -60,7 +65,10 @@ struct OpenAICompatibleProviderTests {
         .json(["data": .array(vectors.map { ["index": JSONValue($0.index), "embedding": $0.embedding] })])
     }
     private static let badReplies: [(EmbeddingError.Kind, Reply)] = [
-        (.rateLimited, { _ in .json(["error": ["message": "slow"]] as JSONValue, status: 429, headers: ["retry-after": "3"]) }),
+        (
+            .rateLimited,
+            { _ in .json(["error": ["message": "slow"]] as JSONValue, status: 429, headers: ["retry-after": "3"]) }
+        ),
         (.serverError, { _ in .text("oops", status: 500) }),
         (.protocolError, { _ in .bytes(Array("<html>a proxy</html>".utf8), contentType: "text/html") }),
         (.protocolError, { _ in .json(["data": "nothing"] as JSONValue) }),
@@ -70,10 +78,12 @@ struct OpenAICompatibleProviderTests {
         (.spaceUnavailable, { _ in data([(0, [1, 0]), (1, [1, 0]), (2, [1, 0])]) }),
         (
             .connection,
-            { _ in .stream(contentType: "application/json") { writer in
-                try await writer.write(#"{"data":["#)
-                throw HTTPDisconnected()
-            } }
+            { _ in
+                .stream(contentType: "application/json") { writer in
+                    try await writer.write(#"{"data":["#)
+                    throw HTTPDisconnected()
+                }
+            }
         ),
     ]
 
@@ -103,7 +113,9 @@ struct OpenAICompatibleProviderTests {
     @Test func aServerThatIsGoneIsAConnectionFailure() async throws {
         let server = try await StubEmbeddingsServer { request, _ in StubEmbeddingsServer.answer(request) }
         await server.stop()
-        await #expect { try await provider(server).embed(call()) } throws: { ($0 as? EmbeddingError)?.kind == .connection }
+        await #expect { try await provider(server).embed(call()) } throws: {
+            ($0 as? EmbeddingError)?.kind == .connection
+        }
     }
 
     @Test func aServerThatDoesNotAnswerTimesOut() async throws {

@@ -11,7 +11,9 @@ struct ProviderGateTests {
         var list: [Duration] { all.withLock { $0 } }
     }
     private func gate(_ provider: FakeProvider) -> ProviderGate {
-        ProviderGate(provider, metrics: Metrics(), log: .silent, sleep: { [pauses] pause in pauses.all.withLock { $0.append(pause) } })
+        ProviderGate(
+            provider, metrics: Metrics(), log: .silent,
+            sleep: { [pauses] pause in pauses.all.withLock { $0.append(pause) } })
     }
     private func call(_ texts: String...) -> EmbeddingCall {
         EmbeddingCall(texts: texts, model: "fake", dimensions: 4, task: .document)
@@ -28,7 +30,9 @@ struct ProviderGateTests {
         #expect(pauses.list.filter { $0 >= .seconds(7) && $0 <= .seconds(8) }.count == 2)
     }
 
-    @Test(arguments: [(EmbeddingError.Kind.serverError, 3), (.timeout, 2), (.badVector, 2), (.authInvalid, 1), (.contextLength, 1)])
+    @Test(arguments: [
+        (EmbeddingError.Kind.serverError, 3), (.timeout, 2), (.badVector, 2), (.authInvalid, 1), (.contextLength, 1),
+    ])
     func triesAgainAsOftenAsItMayHelp(kind: EmbeddingError.Kind, calls: Int) async {
         let provider = FakeProvider { _, _ in throw EmbeddingError(kind, "no") }
         await #expect(throws: EmbeddingError.self) { try await gate(provider).embed(call("a")) }
@@ -36,7 +40,8 @@ struct ProviderGateTests {
     }
 
     @Test func aWaitOfMinutesIsAnOutageAndNotARetry() async {
-        let provider = FakeProvider { _, _ in throw EmbeddingError(.rateLimited, "tomorrow", retryAfter: .seconds(3600)) }
+        let provider = FakeProvider { _, _ in throw EmbeddingError(.rateLimited, "tomorrow", retryAfter: .seconds(3600))
+        }
         let gate = gate(provider)
         await #expect(throws: EmbeddingError.self) { try await gate.embed(call("a")) }
         #expect(provider.calls.count == 1)

@@ -49,9 +49,12 @@ final class StubEmbeddingsServer: Sendable {
     static func answer(_ request: Seen, dimensions: Int = 4, asNumbers: Bool = false) -> HTTPResponse {
         let data = request.texts.enumerated().reversed().map { index, text -> JSONValue in
             let vector = FakeProvider.vector(of: text, dimensions: dimensions)
-            let embedding: JSONValue = asNumbers ? .array(vector.map { .number(Double($0) * 3) }) : .string(base64(vector))
+            let embedding: JSONValue =
+                asNumbers ? .array(vector.map { .number(Double($0) * 3) }) : .string(base64(vector))
             return ["object": "embedding", "index": JSONValue(index), "embedding": embedding]
         }
-        return .json(["object": "list", "model": "m", "data": .array(data), "usage": ["prompt_tokens": 7, "total_tokens": 7]])
+        return .json([
+            "object": "list", "model": "m", "data": .array(data), "usage": ["prompt_tokens": 7, "total_tokens": 7],
+        ])
     }
 }

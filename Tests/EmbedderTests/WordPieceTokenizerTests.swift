@@ -7,7 +7,8 @@ struct WordPieceTokenizerTests {
     /// Ids are the lines: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, a 4, ##b 5, ##bc 6, ab 7, e 8, ! 9, 日 10.
     private func small(maximumTokens: Int = 256) throws -> WordPieceTokenizer {
         let path = try TestModel.folder("vocabulary") + "/vocab.txt"
-        try "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n##bc\nab\ne\n!\n日\n".write(toFile: path, atomically: true, encoding: .utf8)
+        try "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n##bc\nab\ne\n!\n日\n".write(
+            toFile: path, atomically: true, encoding: .utf8)
         return try WordPieceTokenizer(vocabularyPath: path, maximumTokens: maximumTokens)
     }
 

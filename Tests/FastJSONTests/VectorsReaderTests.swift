@@ -25,7 +25,10 @@ struct VectorsReaderTests {
     }
 
     @Test func readsGeminisAndOllamasForms() throws {
-        #expect(try read(#"{"embeddings":[{"values":[1,2]},{"values":[3,4]}]}"#, rows: 2, dimensions: 2).numbers == [1, 2, 3, 4])
+        #expect(
+            try read(#"{"embeddings":[{"values":[1,2]},{"values":[3,4]}]}"#, rows: 2, dimensions: 2).numbers == [
+                1, 2, 3, 4,
+            ])
         let ollama = try read(#"{"embeddings":[[1,2.5]],"prompt_eval_count":5}"#, rows: 1, dimensions: 2)
         #expect(ollama.numbers == [1, 2.5])
         #expect(ollama.tokens == 5)
@@ -47,7 +50,9 @@ struct VectorsReaderTests {
         #expect(answer.tokens == nil)
     }
 
-    @Test(arguments: ["", "[]", "<html>", #"{"error":{}}"#, #"{"data":[{"index":0}]}"#, #"{"data":[{"embedding":[NaN]}]}"#])
+    @Test(arguments: [
+        "", "[]", "<html>", #"{"error":{}}"#, #"{"data":[{"index":0}]}"#, #"{"data":[{"embedding":[NaN]}]}"#,
+    ])
     func refusesWhatHoldsNoVectors(json: String) {
         #expect(throws: JSONError.self) { try read(json, rows: 1, dimensions: 1) }
     }

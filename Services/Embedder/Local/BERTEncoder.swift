@@ -119,7 +119,8 @@ final class BERTEncoder: Sendable {
         transformer_bias_gelu(space.inner, layer.inner.bias, rows, innerWidth)
         multiply(space.inner, layer.outer, rows: rows, input: innerWidth, output: width, into: space.query)
         transformer_residual_norm(
-            space.x, space.query, layer.outer.bias, layer.outerNorm.gamma, layer.outerNorm.beta, folder.epsilon, rows, width)
+            space.x, space.query, layer.outer.bias, layer.outerNorm.gamma, layer.outerNorm.beta, folder.epsilon, rows,
+            width)
     }
 
     /// softmax(Q K^T) V for one sequence, head by head; Q is already scaled.
@@ -130,7 +131,8 @@ final class BERTEncoder: Sendable {
         for head in 0..<folder.heads {
             let offset = start * folder.width + head * size
             cblas_sgemm(
-                CblasRowMajor, CblasNoTrans, CblasTrans, n, n, d, 1, space.query + offset, width, space.key + offset, width,
+                CblasRowMajor, CblasNoTrans, CblasTrans, n, n, d, 1, space.query + offset, width, space.key + offset,
+                width,
                 0, space.scores + head * count * count, n)
         }
         transformer_softmax(space.scores, folder.heads * count, count)
@@ -144,7 +146,8 @@ final class BERTEncoder: Sendable {
 
     /// result = x W^T, without the bias.
     private func multiply(
-        _ x: UnsafePointer<Float>, _ dense: Dense, rows: Int, input: Int, output: Int, into result: UnsafeMutablePointer<Float>
+        _ x: UnsafePointer<Float>, _ dense: Dense, rows: Int, input: Int, output: Int,
+        into result: UnsafeMutablePointer<Float>
     ) {
         cblas_sgemm(
             CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(output), Int32(input), 1, x, Int32(input),
@@ -173,7 +176,10 @@ final class BERTEncoder: Sendable {
                 floats = .allocate(capacity: rows * (5 * folder.width + folder.innerWidth))
                 let matrix = rows * folder.width
                 (x, query, key, value, context, inner) =
-                    (floats, floats + matrix, floats + 2 * matrix, floats + 3 * matrix, floats + 4 * matrix, floats + 5 * matrix)
+                    (
+                        floats, floats + matrix, floats + 2 * matrix, floats + 3 * matrix, floats + 4 * matrix,
+                        floats + 5 * matrix
+                    )
             }
             if longest > self.longest {
                 scores.deallocate()

@@ -29,7 +29,9 @@ struct CharacterFolding: Sendable {
 
     @inline(__always)
     func fold(_ scalar: Unicode.Scalar, _ body: (Kind, Unicode.Scalar) -> Void) {
-        if scalar.value < Self.tableSize, let folded = simple[Int(scalar.value)] { return body(folded.kind, folded.scalar) }
+        if scalar.value < Self.tableSize, let folded = simple[Int(scalar.value)] {
+            return body(folded.kind, folded.scalar)
+        }
         for folded in Self.folded(scalar, lowercases: lowercases) { body(folded.kind, folded.scalar) }
     }
 
@@ -83,7 +85,8 @@ struct CharacterFolding: Sendable {
 
     private static func isIdeograph(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
-        case 0x4E00...0x9FFF, 0x3400...0x4DBF, 0x20000...0x2A6DF, 0x2A700...0x2B73F, 0x2B740...0x2B81F, 0x2B920...0x2CEAF,
+        case 0x4E00...0x9FFF, 0x3400...0x4DBF, 0x20000...0x2A6DF, 0x2A700...0x2B73F, 0x2B740...0x2B81F,
+            0x2B920...0x2CEAF,
             0xF900...0xFAFF, 0x2F800...0x2FA1F:
             return true
         default: return false

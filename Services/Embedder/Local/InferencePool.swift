@@ -51,7 +51,8 @@ final class InferencePool: Sendable {
         inbox.condition.broadcast()
     }
 
-    func run<Value: Sendable>(urgent: Bool, _ body: @escaping @Sendable (BERTEncoder.Workspace) -> Value) async -> Value {
+    func run<Value: Sendable>(urgent: Bool, _ body: @escaping @Sendable (BERTEncoder.Workspace) -> Value) async -> Value
+    {
         await withCheckedContinuation { continuation in
             let work: Work = { continuation.resume(returning: body($0)) }
             inbox.condition.withLock {

@@ -23,9 +23,15 @@ struct ModelFolder: Sendable {
             throw .missing(file: file)
         }
         if let config = try Self.read(Config.self, path + "/config.json") {
-            guard config.modelType ?? "bert" == "bert" else { throw .unsupported("model_type \(config.modelType ?? "") is not bert") }
-            guard config.activation ?? "gelu" == "gelu" else { throw .unsupported("hidden_act \(config.activation ?? "") is not gelu") }
-            guard config.positionType ?? "absolute" == "absolute" else { throw .unsupported("position_embedding_type is not absolute") }
+            guard config.modelType ?? "bert" == "bert" else {
+                throw .unsupported("model_type \(config.modelType ?? "") is not bert")
+            }
+            guard config.activation ?? "gelu" == "gelu" else {
+                throw .unsupported("hidden_act \(config.activation ?? "") is not gelu")
+            }
+            guard config.positionType ?? "absolute" == "absolute" else {
+                throw .unsupported("position_embedding_type is not absolute")
+            }
             layers = config.layers ?? layers
             heads = config.heads ?? heads
             width = config.width ?? width
@@ -38,7 +44,9 @@ struct ModelFolder: Sendable {
         else { throw .unsupported("config.json has impossible sizes") }
         let sentences = try Self.read(Sentences.self, path + "/sentence_bert_config.json")
         maximumTokens = min(sentences?.maximumTokens ?? maximumTokens, positions)
-        guard maximumTokens >= 3 else { throw .unsupported("max_seq_length \(maximumTokens) leaves no room for a text") }
+        guard maximumTokens >= 3 else {
+            throw .unsupported("max_seq_length \(maximumTokens) leaves no room for a text")
+        }
         lowercases = try Self.read(Tokenizer.self, path + "/tokenizer_config.json")?.lowercases ?? lowercases
         if let pooling = try Self.read(Pooling.self, path + "/1_Pooling/config.json") {
             guard pooling.mean != pooling.first, !(pooling.max ?? false), !(pooling.meanOfRoot ?? false) else {

@@ -23,7 +23,9 @@ final class SafetensorsFile: Sendable {
         guard descriptor >= 0 else { throw .missing(file: path) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_size > 8 else { throw .unreadable(file: path, reason: "it is too short") }
+        guard fstat(descriptor, &status) == 0, status.st_size > 8 else {
+            throw .unreadable(file: path, reason: "it is too short")
+        }
         size = Int(status.st_size)
         guard let mapped = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), mapped != MAP_FAILED else {
             throw .unreadable(file: path, reason: String(cString: strerror(errno)))
@@ -56,7 +58,9 @@ final class SafetensorsFile: Sendable {
     /// The entries, their offsets made absolute and checked against the file, so that a lookup needs no check.
     private static func header(_ base: UnsafeRawPointer, size: Int) throws(HeaderError) -> [String: Entry] {
         let length = UInt64(littleEndian: base.loadUnaligned(as: UInt64.self))
-        guard length <= UInt64(headerLimit), Int(length) <= size - 8 else { throw HeaderError(reason: "its header is too long") }
+        guard length <= UInt64(headerLimit), Int(length) <= size - 8 else {
+            throw HeaderError(reason: "its header is too long")
+        }
         let start = 8 + Int(length)
         let decoded: [String: Entry]
         do {
@@ -73,7 +77,9 @@ final class SafetensorsFile: Sendable {
                 var count = 4
                 for dimension in shape {
                     let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
-                    guard !overflow, dimension >= 0 else { throw HeaderError(reason: "tensor \(name) has an impossible shape") }
+                    guard !overflow, dimension >= 0 else {
+                        throw HeaderError(reason: "tensor \(name) has an impossible shape")
+                    }
                     count = product
                 }
                 guard count == offsets[1] - offsets[0], (start + offsets[0]).isMultiple(of: 4) else {

@@ -14,12 +14,15 @@ struct WordPieceTokenizer: Sendable {
     let vocabularySize: Int
 
     init(vocabularyPath: String, lowercases: Bool = true, maximumTokens: Int) throws(ModelError) {
-        guard let text = FileManager.default.contents(atPath: vocabularyPath) else { throw .missing(file: vocabularyPath) }
+        guard let text = FileManager.default.contents(atPath: vocabularyPath) else {
+            throw .missing(file: vocabularyPath)
+        }
         var pieces = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         if pieces.last?.isEmpty == true { pieces.removeLast() }
         pieces = pieces.map { $0.last == UInt8(ascii: "\r") ? $0.dropLast() : $0 }
         var special: [String: Int32] = [:]
-        for (id, piece) in pieces.enumerated() where piece.first == UInt8(ascii: "[") && piece.last == UInt8(ascii: "]") {
+        for (id, piece) in pieces.enumerated() where piece.first == UInt8(ascii: "[") && piece.last == UInt8(ascii: "]")
+        {
             special[String(decoding: piece, as: UTF8.self)] = Int32(id)
         }
         guard let unknown = special["[UNK]"], let first = special["[CLS]"], let last = special["[SEP]"] else {

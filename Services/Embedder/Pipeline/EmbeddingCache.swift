@@ -53,10 +53,15 @@ final class EmbeddingCache: Sendable {
         let lifetime = await hasRoom() ? settings.lifetime : settings.lifetimeInFlight
         let seconds = RedisArgument(Int(lifetime.components.seconds))
         let commands = vectors.map { key, vector -> [RedisArgument] in
-            ["SET", RedisArgument(key.redisKey(prefix: prefix)), RedisArgument(vector.withUnsafeBytes { Array($0) }), "EX", seconds]
+            [
+                "SET", RedisArgument(key.redisKey(prefix: prefix)), RedisArgument(vector.withUnsafeBytes { Array($0) }),
+                "EX", seconds,
+            ]
         }
         do {
-            let refused = try await redis.pipeline(commands).compactMap { if case .error(let text) = $0 { text } else { nil } }
+            let refused = try await redis.pipeline(commands).compactMap {
+                if case .error(let text) = $0 { text } else { nil }
+            }
             if let first = refused.first { report(RedisError.server(message: first), "write") }
         } catch {
             report(error, "write")
@@ -80,16 +85,23 @@ final class EmbeddingCache: Sendable {
         }
         if isDue, let memory = try? await redis.send("INFO", "memory").string {
             let fields = memory.split(whereSeparator: \.isNewline).map { $0.split(separator: ":", maxSplits: 1) }
-            func number(_ name: String) -> Double? { fields.first { $0.first.map { $0 == name } == true && $0.count == 2 }.flatMap { Double($0[1]) } }
+            func number(_ name: String) -> Double? {
+                fields.first { $0.first.map { $0 == name } == true && $0.count == 2 }.flatMap { Double($0[1]) }
+            }
             let limit = number("maxmemory").flatMap { $0 > 0 ? $0 : nil } ?? Double(settings.memory)
             let used = number("used_memory") ?? 0
             let isSpent = used > limit * settings.share
-            metrics.set("suite_embedding_cache_memory_ratio", used / limit, help: "Used share of the cache server's memory")
+            metrics.set(
+                "suite_embedding_cache_memory_ratio", used / limit, help: "Used share of the cache server's memory")
             let turned = budget.withLock { budget in
                 defer { budget.isSpent = isSpent }
                 return budget.isSpent != isSpent
             }
-            if turned { log.info("cache.budget", ["spent": .bool(isSpent), "used_bytes": .number(used), "limit_bytes": .number(limit)]) }
+            if turned {
+                log.info(
+                    "cache.budget",
+                    ["spent": .bool(isSpent), "used_bytes": .number(used), "limit_bytes": .number(limit)])
+            }
         }
         return budget.withLock { !$0.isSpent }
     }
@@ -102,6 +114,8 @@ final class EmbeddingCache: Sendable {
             budget.failedAt = .now
             return true
         }
-        if isFirstInAWhile { log.warning("cache.failed", ["operation": .string(operation), "error": .string("\(error)")]) }
+        if isFirstInAWhile {
+            log.warning("cache.failed", ["operation": .string(operation), "error": .string("\(error)")])
+        }
     }
 }

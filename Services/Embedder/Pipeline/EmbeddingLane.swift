@@ -78,7 +78,8 @@ final class EmbeddingLane: Sendable {
         self.failpoints = failpoints
         self.metrics = metrics
         let scheme = gate.description.taskScheme
-        prefix = Array("emb:\(gate.description.name)|\(model)|\(dimensions)|\(scheme == "none" ? "any" : task.rawValue)|".utf8)
+        prefix = Array(
+            "emb:\(gate.description.name)|\(model)|\(dimensions)|\(scheme == "none" ? "any" : task.rawValue)|".utf8)
     }
 
     func embed(_ texts: [String], isUrgent: Bool = false, isWanted: @escaping IsWanted = { true }) async -> [Outcome] {
@@ -99,7 +100,8 @@ final class EmbeddingLane: Sendable {
         for (key, vector) in zip(new, found) {
             if let vector { settle(key, .success(vector), isCached: true) } else { missing.append(key) }
         }
-        metrics.add("suite_embedding_cache_hits_total", Double(new.count - missing.count), help: "Texts found in the cache")
+        metrics.add(
+            "suite_embedding_cache_hits_total", Double(new.count - missing.count), help: "Texts found in the cache")
         metrics.add("suite_embedding_cache_misses_total", Double(missing.count), help: "Texts not found in the cache")
         enqueue(missing, isUrgent: isUrgent)
         await withCheckedContinuation { continuation in
@@ -112,7 +114,9 @@ final class EmbeddingLane: Sendable {
         return request.state.withLock { $0.outcomes.compactMap { $0 } }
     }
 
-    private func settle(_ key: CacheKey, _ result: Result<[Float], EmbeddingError>, isCached: Bool = false, tokens: Int = 0) {
+    private func settle(
+        _ key: CacheKey, _ result: Result<[Float], EmbeddingError>, isCached: Bool = false, tokens: Int = 0
+    ) {
         let flight = state.withLock { $0.flights.removeValue(forKey: key) }
         for (position, waiter) in (flight?.waiters ?? []).enumerated() {
             waiter.request.settle(
@@ -194,7 +198,9 @@ final class EmbeddingLane: Sendable {
         }
         let outcome = await isolation.embed(texts)
         failpoints.reach("embedder.after-provider")
-        let vectors = zip(keys, outcome.results).compactMap { key, result in (try? result.get()).map { (key: key, vector: $0) } }
+        let vectors = zip(keys, outcome.results).compactMap { key, result in
+            (try? result.get()).map { (key: key, vector: $0) }
+        }
         await cache.store(vectors, prefix: prefix)  // before anybody sees them: a crash from here on costs nothing
         failpoints.reach("embedder.after-cache")
         let share = outcome.tokens / max(1, keys.count)
@@ -209,7 +215,9 @@ final class EmbeddingLane: Sendable {
     private func requests(_ keys: [CacheKey]) -> [Request] {
         var seen = Set<ObjectIdentifier>()
         return state.withLock { state in
-            keys.flatMap { state.flights[$0]?.waiters.map(\.request) ?? [] }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+            keys.flatMap { state.flights[$0]?.waiters.map(\.request) ?? [] }.filter {
+                seen.insert(ObjectIdentifier($0)).inserted
+            }
         }
     }
 
@@ -224,7 +232,10 @@ final class EmbeddingLane: Sendable {
         for request in requests(keys) where await !request.isWanted() { stale.insert(ObjectIdentifier(request)) }
         if stale.isEmpty { return keys }
         let unwanted = state.withLock { state in
-            Set(keys.filter { state.flights[$0]?.waiters.allSatisfy { stale.contains(ObjectIdentifier($0.request)) } ?? true })
+            Set(
+                keys.filter {
+                    state.flights[$0]?.waiters.allSatisfy { stale.contains(ObjectIdentifier($0.request)) } ?? true
+                })
         }
         for key in unwanted { settle(key, .failure(EmbeddingError(.superseded, "the job has been replaced or ended"))) }
         return keys.filter { !unwanted.contains($0) }

@@ -27,7 +27,9 @@ final class EmbeddingService: Sendable {
         self.metrics = metrics
     }
 
-    func gate(_ name: String?) -> ProviderGate? { name.map { name in gates.first { $0.description.name == name } } ?? gates[0] }
+    func gate(_ name: String?) -> ProviderGate? {
+        name.map { name in gates.first { $0.description.name == name } } ?? gates[0]
+    }
 
     /// The lane of a job's batches: provider, model and dimensions must be exactly those of its space.
     func lane(_ space: EmbeddingSpace, task: EmbeddingTask) throws(EmbeddingError) -> EmbeddingLane {
@@ -35,7 +37,9 @@ final class EmbeddingService: Sendable {
             throw EmbeddingError(.spaceUnavailable, "this embedder has no provider \"\(space.provider)\"")
         }
         guard space.taskScheme == gate.description.taskScheme else {
-            throw EmbeddingError(.spaceUnavailable, "\(space.provider) has the task scheme \(gate.description.taskScheme), not \(space.taskScheme)")
+            throw EmbeddingError(
+                .spaceUnavailable,
+                "\(space.provider) has the task scheme \(gate.description.taskScheme), not \(space.taskScheme)")
         }
         return try lane(gate, model: space.model, dimensions: space.dimensions, task: task)
     }
@@ -46,7 +50,8 @@ final class EmbeddingService: Sendable {
         let description = gate.description
         let (model, dimensions) = (model ?? description.model, dimensions ?? description.dimensions)
         guard model == description.model || description.takesOtherModels else {
-            throw EmbeddingError(.spaceUnavailable, "\(description.name) has the model \(description.model), not \(model)")
+            throw EmbeddingError(
+                .spaceUnavailable, "\(description.name) has the model \(description.model), not \(model)")
         }
         guard dimensions == description.dimensions || description.takesOtherDimensions else {
             throw EmbeddingError(

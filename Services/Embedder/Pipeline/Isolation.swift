@@ -5,7 +5,9 @@ struct Isolation: Sendable {
     fileprivate static let refusalsInARow = 8
     private let call: @Sendable (ArraySlice<String>) async throws(EmbeddingError) -> EmbeddingAnswer
 
-    init(_ call: @escaping @Sendable (ArraySlice<String>) async throws(EmbeddingError) -> EmbeddingAnswer) { self.call = call }
+    init(_ call: @escaping @Sendable (ArraySlice<String>) async throws(EmbeddingError) -> EmbeddingAnswer) {
+        self.call = call
+    }
 
     struct Outcome: Sendable {
         var results: [Result<[Float], EmbeddingError>] = []
@@ -31,8 +33,10 @@ struct Isolation: Sendable {
             let answer = try await call(texts)
             outcome.taken += texts.count
             outcome.tokens += answer.tokens ?? texts.reduce(0) { $0 + estimatedTokens(of: $1) }
-            outcome.results += await askedAgain(answer.results, texts, tokens: &outcome.tokens).map { $0.mapError(\.alone) }
-        } catch where texts.count > 1 && error.mayBeOneTexts {
+            outcome.results += await askedAgain(answer.results, texts, tokens: &outcome.tokens).map {
+                $0.mapError(\.alone)
+            }
+        } catch  where texts.count > 1 && error.mayBeOneTexts {
             let middle = texts.startIndex + (texts.count + 1) / 2
             await embed(texts[..<middle], into: &outcome)
             await embed(texts[middle...], into: &outcome)
@@ -46,7 +50,9 @@ struct Isolation: Sendable {
         _ results: [Result<[Float], EmbeddingError>], _ texts: ArraySlice<String>, tokens: inout Int
     ) async -> [Result<[Float], EmbeddingError>] {
         let bad = results.indices.filter { if case .failure = results[$0] { true } else { false } }
-        guard !bad.isEmpty, let again = try? await call(bad.map { texts[texts.startIndex + $0] }[...]) else { return results }
+        guard !bad.isEmpty, let again = try? await call(bad.map { texts[texts.startIndex + $0] }[...]) else {
+            return results
+        }
         tokens += again.tokens ?? 0
         var results = results
         for (index, result) in zip(bad, again.results) { results[index] = result }
@@ -80,7 +86,9 @@ extension Isolation.Outcome {
 
     /// The refusals so far become the provider's fault, which ends the batch.
     fileprivate mutating func blameProvider() {
-        guard case .failure(var error)? = results.last(where: { if case .failure = $0 { true } else { false } }) else { return }
+        guard case .failure(var error)? = results.last(where: { if case .failure = $0 { true } else { false } }) else {
+            return
+        }
         error.isTextsAlone = false
         fault = error
         for index in results.indices {

@@ -38,7 +38,9 @@ struct EmbeddingError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A smaller part of the batch may pass: split it.
     var mayBeOneTexts: Bool {
         switch kind {
-        case .contextLength, .batchTooLarge, .invalidRequest, .contentFiltered, .badVector, .serverError, .protocolError: true
+        case .contextLength, .batchTooLarge, .invalidRequest, .contentFiltered, .badVector, .serverError,
+            .protocolError:
+            true
         default: false
         }
     }
@@ -54,7 +56,8 @@ struct EmbeddingError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Waiting will not help: a person must change something.
     var isPermanent: Bool {
         switch kind {
-        case .authInvalid, .permissionDenied, .modelNotFound, .invalidRequest, .badVector, .contextLength, .spaceUnavailable:
+        case .authInvalid, .permissionDenied, .modelNotFound, .invalidRequest, .badVector, .contextLength,
+            .spaceUnavailable:
             true
         default: false
         }

@@ -15,7 +15,8 @@ struct EmbeddingProviders {
             let known = EmbedderConfiguration.knownDimensions[model]
             let dimensions = (isDefault ? configuration.dimensions : nil) ?? known ?? 1536
             let openAI = OpenAICompatibleProvider(
-                baseURL: configuration.openAIBaseURL, key: configuration.openAIKey, model: model, dimensions: dimensions,
+                baseURL: configuration.openAIBaseURL, key: configuration.openAIKey, model: model,
+                dimensions: dimensions,
                 sendsDimensions: isDefault && configuration.dimensions != nil && dimensions != known,
                 limits: configuration.limits, client: HTTPClient(metrics: metrics, log: log))
             providers.insert(openAI, at: isDefault ? 0 : 1)
@@ -39,10 +40,13 @@ struct EmbeddingProviders {
     private static func inProcess(_ configuration: EmbedderConfiguration, log: Log) throws -> any EmbeddingProvider {
         func hashing(_ reason: String) -> any EmbeddingProvider {
             HashingProvider(
-                dimensions: (configuration.provider == .openai ? nil : configuration.dimensions) ?? HashingEncoder.defaultDimensions,
+                dimensions: (configuration.provider == .openai ? nil : configuration.dimensions)
+                    ?? HashingEncoder.defaultDimensions,
                 reason: reason, pool: InferencePool(workers: 1))
         }
-        if configuration.provider == .hashing { return hashing("EMBEDDING_PROVIDER is hashing: words are found, meanings are not") }
+        if configuration.provider == .hashing {
+            return hashing("EMBEDDING_PROVIDER is hashing: words are found, meanings are not")
+        }
         guard let folder = configuration.modelFolder else {
             return hashing("EMBEDDING_MODEL_DIR is not set: words are found, meanings are not")
         }
@@ -54,7 +58,8 @@ struct EmbeddingProviders {
                     "EMBEDDING_DIMENSIONS is \(dimensions), the model in EMBEDDING_MODEL_DIR gives \(model.dimensions)"
                 ])
             }
-            log.info("model.loaded", ["kernel": .string(LocalModel.kernel), "workers": JSONValue(configuration.workers)])
+            log.info(
+                "model.loaded", ["kernel": .string(LocalModel.kernel), "workers": JSONValue(configuration.workers)])
             return LocalProvider(
                 model: model, name: (isDefault ? configuration.model : nil) ?? EmbedderConfiguration.localModel,
                 workers: configuration.workers)

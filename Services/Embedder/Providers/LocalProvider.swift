@@ -14,7 +14,8 @@ struct LocalProvider: EmbeddingProvider {
         let (vectors, tokens) = await model.embed(call.texts, urgent: call.isUrgent)
         // A vector that is no unit vector (weights gone wrong) must not be stored.
         let results = vectors.map { vector -> Result<[Float], EmbeddingError> in
-            UnitVector.of(vector).map(Result.success) ?? .failure(EmbeddingError(.badVector, "the model gave no finite vector"))
+            UnitVector.of(vector).map(Result.success)
+                ?? .failure(EmbeddingError(.badVector, "the model gave no finite vector"))
         }
         return EmbeddingAnswer(results: results, tokens: tokens)
     }

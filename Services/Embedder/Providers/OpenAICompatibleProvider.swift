@@ -24,7 +24,8 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         limits: ProviderLimits = ProviderLimits(), client: HTTPClient
     ) {
         description = ProviderDescription(
-            name: name, model: model, dimensions: dimensions, takesOtherModels: true, takesOtherDimensions: true, limits: limits)
+            name: name, model: model, dimensions: dimensions, takesOtherModels: true, takesOtherDimensions: true,
+            limits: limits)
         url = Self.endpoint(baseURL)
         self.key = key
         self.client = client
@@ -45,7 +46,7 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         while true {
             do {
                 return try await post(call)
-            } catch where error.kind == .invalidRequest && dropParameter(named: error.message, call) {
+            } catch  where error.kind == .invalidRequest && dropParameter(named: error.message, call) {
                 continue
             }
         }

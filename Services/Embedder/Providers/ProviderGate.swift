@@ -33,7 +33,9 @@ final class ProviderGate: Sendable {
         self.log = log
         self.sleep = sleep
         slots = CallSlots(limits.concurrency)
-        state = Mutex(State(limit: RateLimit(requestsPerMinute: limits.requestsPerMinute, tokensPerMinute: limits.tokensPerMinute)))
+        state = Mutex(
+            State(
+                limit: RateLimit(requestsPerMinute: limits.requestsPerMinute, tokensPerMinute: limits.tokensPerMinute)))
     }
 
     /// Since when every call has failed for the provider's own reasons, and with what.
@@ -119,7 +121,8 @@ final class ProviderGate: Sendable {
         let isNew = state.withLock { state in
             state.breaker.record(success: !error.isTransientFault, at: .now)
             if let wait = error.retryAfter { state.limit.pause(until: .now + wait) }
-            guard !error.mayBeOneTexts || error.isTransientFault, error.kind != .superseded, error.kind != .cancelled else {
+            guard !error.mayBeOneTexts || error.isTransientFault, error.kind != .superseded, error.kind != .cancelled
+            else {
                 return false
             }
             defer { state.lastError = error }
@@ -130,7 +133,10 @@ final class ProviderGate: Sendable {
         if isNew {
             log.warning(
                 "provider.failing",
-                ["provider": .string(description.name), "error_class": .string(error.kind.rawValue), "error": .string(error.message)])
+                [
+                    "provider": .string(description.name), "error_class": .string(error.kind.rawValue),
+                    "error": .string(error.message),
+                ])
         }
     }
 

@@ -18,7 +18,8 @@ enum ProviderReply {
         }
         if answer.states.allSatisfy({ $0 == .otherWidth }) {
             throw EmbeddingError(
-                .spaceUnavailable, "the vectors have \(answer.foundDimensions) dimensions, not the configured \(dimensions)")
+                .spaceUnavailable,
+                "the vectors have \(answer.foundDimensions) dimensions, not the configured \(dimensions)")
         }
         let results = (0..<count).map { row -> Result<[Float], EmbeddingError> in
             switch answer.states[row] {
@@ -42,14 +43,19 @@ enum ProviderReply {
         let text =
             fields?["message"]?.string ?? root?["error"]?.string ?? root?["detail"]?.string
             ?? (json == nil ? "an answer that is not JSON" : "no reason given")
-        let code = [fields?["code"]?.text, fields?["type"]?.text, fields?["status"]?.text].compactMap { $0 }.joined(separator: " ")
+        let code = [fields?["code"]?.text, fields?["type"]?.text, fields?["status"]?.text].compactMap { $0 }.joined(
+            separator: " ")
         let wait = RetryAfter.read(header: header) ?? retryDelay(fields) ?? RetryAfter.prose(text)
         let kind = kind(status: status, code: code.lowercased(), text: text.lowercased(), body: fields, wait: wait)
         return EmbeddingError(kind, "status \(status): \(redacted(text))", status: status, retryAfter: wait)
     }
 
-    private static func kind(status: Int, code: String, text: String, body: JSONValue?, wait: Duration?) -> EmbeddingError.Kind {
-        if contextPhrases.contains(where: { text.contains($0) }) || code.contains("context_length_exceeded") { return .contextLength }
+    private static func kind(status: Int, code: String, text: String, body: JSONValue?, wait: Duration?)
+        -> EmbeddingError.Kind
+    {
+        if contextPhrases.contains(where: { text.contains($0) }) || code.contains("context_length_exceeded") {
+            return .contextLength
+        }
         switch status {
         case 401: return .authInvalid
         case 403: return .permissionDenied
@@ -123,7 +129,9 @@ enum RetryAfter {
 
     /// Some gateways say it only in words: "try again in 634ms".
     static func prose(_ text: String) -> Duration? {
-        guard let match = text.firstMatch(of: /try again in ([0-9]+(?:\.[0-9]+)?) ?(ms|s)\b/), let number = Double(match.1) else {
+        guard let match = text.firstMatch(of: /try again in ([0-9]+(?:\.[0-9]+)?) ?(ms|s)\b/),
+            let number = Double(match.1)
+        else {
             return nil
         }
         return seconds(match.2 == "ms" ? number / 1000 : number)

@@ -31,7 +31,7 @@ struct EmbedWorker: Service {
         try await consumer.start()
         let slots = CallSlots(settings.claimsInFlight)
         do {
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            try await withThrowingDiscardingTaskGroup { group in
                 while !shutdown.isRequested {
                     await slots.take(urgent: false)
                     let deliveries = try await consumer.claim(upTo: settings.claim, wait: .seconds(1))
@@ -45,7 +45,6 @@ struct EmbedWorker: Service {
                         await process(deliveries, until: shutdown)
                     }
                 }
-                try await group.waitForAll()
             }
         } catch {
             await consumer.stop()
@@ -82,7 +81,8 @@ struct EmbedWorker: Service {
             do {
                 works.append(Work(delivery: delivery, batch: try RecordBatch(decoding: body)))
             } catch {
-                log.error("batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
+                log.error(
+                    "batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
                 await attempt("dead_letter") { try await consumer.deadLetter(delivery, reason: "\(error)") }
             }
         }
@@ -133,7 +133,9 @@ struct EmbedWorker: Service {
             }
         }
         if !replaced.isEmpty {
-            metrics.add("suite_embedder_batches_dropped_total", Double(replaced.count), help: "Batches of jobs that were replaced")
+            metrics.add(
+                "suite_embedder_batches_dropped_total", Double(replaced.count),
+                help: "Batches of jobs that were replaced")
             await attempt("acknowledge") { try await consumer.acknowledge(replaced) }
         }
         return current
@@ -149,7 +151,8 @@ struct EmbedWorker: Service {
             for record in works[index].batch.records.indices where works[index].batch.records[record].needsVector {
                 let text = works[index].batch.records[record].text
                 if text.allSatisfy(\.isWhitespace) {
-                    works[index].batch.records[record].failure = .init(type: "embedding_rejected", message: "the text is empty")
+                    works[index].batch.records[record].failure = .init(
+                        type: "embedding_rejected", message: "the text is empty")
                 } else {
                     places.append((index, record))
                     texts.append(text)
@@ -159,7 +162,8 @@ struct EmbedWorker: Service {
         if texts.isEmpty { return nil }
         let lane: EmbeddingLane
         do { lane = try service.lane(space, task: .document) } catch { return error }
-        let jobs = Dictionary(works.map { ($0.delivery.message.jobID, $0.delivery.message.epoch) }, uniquingKeysWith: max)
+        let jobs = Dictionary(
+            works.map { ($0.delivery.message.jobID, $0.delivery.message.epoch) }, uniquingKeysWith: max)
         let outcomes = await lane.embed(texts) { [fence] in
             if shutdown.isRequested { return false }
             for (job, epoch) in jobs where await fence.isCurrent(job: job, epoch: epoch) { return true }
@@ -233,7 +237,8 @@ struct EmbedWorker: Service {
             log.debug(
                 "batch.embedded",
                 [
-                    "job_id": .string(message.jobID), "batch_id": .integer(message.batchID), "epoch": JSONValue(message.epoch),
+                    "job_id": .string(message.jobID), "batch_id": .integer(message.batchID),
+                    "epoch": JSONValue(message.epoch),
                     "records": JSONValue(work.batch.records.count),
                 ])
         }
@@ -246,7 +251,9 @@ struct EmbedWorker: Service {
                 "job_id": .string(works[0].delivery.message.jobID), "batches": JSONValue(works.count),
                 "error_class": .string(fault.kind.rawValue), "error": .string(fault.message),
             ])
-        metrics.add("suite_embedder_batches_failed_total", Double(works.count), help: "Batches that end their job: the provider failed")
+        metrics.add(
+            "suite_embedder_batches_failed_total", Double(works.count),
+            help: "Batches that end their job: the provider failed")
         let failed = works.map { work in
             var work = work
             work.batch.header.failure = .init(type: "embedding_\(fault.kind.rawValue)", message: fault.message)
