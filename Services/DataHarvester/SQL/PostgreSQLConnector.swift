@@ -23,6 +23,8 @@ actor PostgreSQLConnector: Connector {
         var pool: PostgresPool
         var version: String
         var keyType: String
+        /// What `{{after}}` is compared with: the key, or while there is none what the query itself names.
+        var afterType: String
         var updatedType: String?
     }
     private let settings: Settings
@@ -225,10 +227,10 @@ actor PostgreSQLConnector: Connector {
                 switch part {
                 case .placeholder(.limit): return parameter("limit", PostgresValue(limit), "bigint")
                 case .placeholder(.offset): return parameter("offset", .int(Int64(offset)), "bigint")
-                case .placeholder(.after) where opened.keyType.isEmpty: return "NULL"
+                case .placeholder(.after) where opened.afterType.isEmpty: return "NULL"
                 case .placeholder(.after):
-                    let lowest = Self.lowest(opened.keyType)
-                    return parameter("after", (after ?? lowest).map(PostgresValue.text) ?? .null, opened.keyType)
+                    let lowest = Self.lowest(opened.afterType)
+                    return parameter("after", (after ?? lowest).map(PostgresValue.text) ?? .null, opened.afterType)
                 case .placeholder(.since):
                     let type = opened.updatedType ?? "timestamp with time zone"
                     return parameter("since", (since ?? Self.lowest(type)).map(PostgresValue.text) ?? .null, type)
@@ -376,7 +378,7 @@ actor PostgreSQLConnector: Connector {
                 field: "connectionConfig.user")
         }
         let version = role.first?.text(0) ?? ""
-        guard let probing = probe else { return Opened(pool: pool, version: version, keyType: "") }
+        guard let probing = probe else { return Opened(pool: pool, version: version, keyType: "", afterType: "") }
         let text = "SELECT * FROM (\(probing.sql)) AS q LIMIT 0"
         let shape = try await readOnly(pool) { transaction in
             do {
@@ -398,9 +400,15 @@ actor PostgreSQLConnector: Connector {
             return rows[0].text(0) ?? "text"
         }
         let keyType = settings.key.isEmpty ? "" : try await type(of: settings.key, field: "fieldMapping.id")
+        var afterType = keyType
+        if keyType.isEmpty, let query = settings.queryTemplate,
+            let compared = query.firstMatch(of: /(\w+)"?\s*>=?\s*\{\{\s*after/).map({ String($0.output.1) }), names.contains(compared)
+        {
+            afterType = try await type(of: compared, field: "queryTemplate")
+        }
         var updatedType: String?
         if let column = settings.updatedAt { updatedType = try await type(of: column, field: "fieldMapping.updatedAt") }
-        return Opened(pool: pool, version: version, keyType: keyType, updatedType: updatedType)
+        return Opened(pool: pool, version: version, keyType: keyType, afterType: afterType, updatedType: updatedType)
     }
 
     private static func missing(_ column: String, _ names: [String], field: String = "fieldMapping.id") -> SourceError {
