@@ -153,8 +153,10 @@ extension SyncJobStore {
         let rows = try await transaction.query(
             """
             UPDATE record_states r SET seen_seq = $3
-            FROM unnest($4::text[], $5::bytea[]) WITH ORDINALITY AS n(key, hash, position)
-            WHERE r.collection_id = $1 AND r.datasource_id = $2 AND r.key = n.key AND r.content_hash = n.hash AND r.seen_seq < $3
+            FROM (SELECT $1::text AS collection, $2 AS datasource, * FROM unnest($4::text[], $5::bytea[]) WITH ORDINALITY OFFSET 0)
+                AS n(collection, datasource, key, hash, position)
+            WHERE r.collection_id = n.collection AND r.datasource_id = n.datasource AND r.key = n.key AND r.content_hash = n.hash
+                AND r.seen_seq < $3
             RETURNING n.position
             """,
             [
@@ -261,8 +263,9 @@ extension SyncJobStore {
         let rows = try await transaction.query(
             """
             SELECT count(*) FILTER (WHERE r.content_hash = n.hash), count(*) FILTER (WHERE r.content_hash <> n.hash AND r.text_hash = n.text)
-            FROM unnest($3::text[], $4::bytea[], $5::bytea[]) AS n(key, hash, text)
-            JOIN record_states r ON r.collection_id = $1 AND r.datasource_id = $2 AND r.key = n.key
+            FROM (SELECT $1::text AS collection, $2 AS datasource, * FROM unnest($3::text[], $4::bytea[], $5::bytea[]) OFFSET 0)
+                AS n(collection, datasource, key, hash, text)
+            JOIN record_states r ON r.collection_id = n.collection AND r.datasource_id = n.datasource AND r.key = n.key
             """,
             [
                 .text(job.collection), .uuid(job.datasourceID), .textArray(draft.records.map(\.key)),

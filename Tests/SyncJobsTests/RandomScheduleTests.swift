@@ -24,7 +24,7 @@ import WireProtocol
                     let suite = try await SyncFixture()
                     while case let index = next.increment(), index <= count {
                         let seed = first + UInt64(index - 1)
-                        var world = World(seed: seed, jobs: suite.jobs)
+                        var world = World(seed: seed, jobs: suite.jobs, pool: suite.pool)
                         do {
                             try await world.run()
                         } catch {
@@ -84,7 +84,7 @@ private struct Harvester {
 }
 
 private struct World {
-    private static let keys = ["k0", "k1", "k2"]
+    private static let keys = ["k0", "k1"]
     let jobs: SyncJobStore
     let seed: UInt64
     var random: SplitMix
@@ -98,15 +98,21 @@ private struct World {
     var known: [SyncJob] = []
     var calm = false
     var steps = 0
+    private let pool: PostgresPool
+    private var applied: [String: Int64] = [:]
 
-    init(seed: UInt64, jobs: SyncJobStore) {
+    init(seed: UInt64, jobs: SyncJobStore, pool: PostgresPool) {
         self.seed = seed
+        self.pool = pool
         self.jobs = jobs
         random = SplitMix(state: seed)
     }
 
     mutating func run() async throws {
-        for _ in 0..<Int.random(in: 30...120, using: &random) { try await disturb() }
+        for _ in 0..<Int.random(in: 30...120, using: &random) {
+            try await disturb()
+            if random.chance(0.4) { try await checkKnowledge() }
+        }
         try await settle(limit: 600)
         calm = true
         let last = try await start(.full)!
@@ -117,6 +123,7 @@ private struct World {
         guard store.points == expected else {
             throw Divergence(description: "source \(source) store \(store.points)")
         }
+        try await checkKnowledge()
         let again = try await unchangedAfterwards()
         guard again else { throw Divergence(description: "a second look finds changes") }
         for job in known {
@@ -135,9 +142,9 @@ private struct World {
             let key = Self.keys.randomElement(using: &random)!
             clock += 1
             source[key] = random.chance(0.3) ? nil : Row(text: random.chance(0.5) ? "A" : "B", payload: random.chance(0.5) ? "x" : "y", changedAt: clock)
-        case ..<0.20: _ = try await start(.webhook)
-        case ..<0.25: _ = try await start(random.chance(0.7) ? .full : .incremental)
-        case ..<0.58: try await advance()
+        case ..<0.25: _ = try await start(.webhook)
+        case ..<0.28: _ = try await start(random.chance(0.7) ? .full : .incremental)
+        case ..<0.62: try await advance()
         case ..<0.90: try await deliver()
         case ..<0.92:
             if let job = known.randomElement(using: &random) {
@@ -227,7 +234,7 @@ private struct World {
     private mutating func deliver() async throws {
         guard !queue.isEmpty else { return }
         let claim = (0..<Int.random(in: 1...3, using: &random)).map { _ in queue.randomElement(using: &random)! }
-        let crashes = !calm && random.chance(0.2)
+        let crashes = !calm && random.chance(0.3)
         var batches = try claim.map { try $0.embedded() }
         for batch in batches.indices {
             for index in batches[batch].records.indices where !calm && batches[batch].header.operation == .upsert && random.chance(0.03) {
@@ -315,11 +322,12 @@ private struct World {
             return HarvestPage(
                 readSequence: sequence, previous: nil, next: nil, isLast: true, records: rows(codes), absent: codes.filter { source[$0] == nil })
         }
+        let size = Int.random(in: 1...2, using: &random)
         let left = Self.keys.filter { key in cursor.after.map { key > $0 } ?? true }
-        let part = Array(left.prefix(2))
+        let part = Array(left.prefix(size))
         let wanted = harvester.job.type == .incremental ? part.filter { source[$0].map { $0.changedAt > harvester.watermark } ?? false } : part
         return HarvestPage(
-            readSequence: sequence, previous: cursor.after, next: part.last ?? cursor.after, isLast: left.count <= 2, records: rows(wanted))
+            readSequence: sequence, previous: cursor.after, next: part.last ?? cursor.after, isLast: left.count <= size, records: rows(wanted))
     }
 
     private mutating func rows(_ keys: [String]) -> [RecordBatch.Record] {
@@ -329,6 +337,22 @@ private struct World {
             if !calm && random.chance(0.05) { result.failure = .init(type: "row_malformed", message: "random") }
             return result
         }
+    }
+
+    /// At any moment: a known hash is the hash of what the store holds, and a record's version never goes back.
+    private mutating func checkKnowledge() async throws {
+        let rows = try await pool.query("SELECT key, content_hash, applied_seq FROM record_states WHERE datasource_id = $1", [.uuid(datasource)])
+        let stored = store.points
+        var now: [String: Int64] = [:]
+        for row in rows {
+            let key = row.text(0)!
+            now[key] = row.int(2)!
+            guard now[key]! >= applied[key] ?? 0 else { throw Divergence(description: "\(key) went back to an older version") }
+            guard let hash = row.bytes(1) else { continue }
+            let parts = String(decoding: hash, as: UTF8.self).split(separator: "/").map(String.init)
+            guard stored[key] == point(parts[0], parts[1]) else { throw Divergence(description: "the hash of \(key) is not of what is stored") }
+        }
+        applied = now
     }
 
     /// The hashes tell the truth: nothing would be done for the source as it is.
