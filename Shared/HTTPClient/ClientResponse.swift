@@ -23,7 +23,9 @@ package struct ClientResponse: Sendable {
     /// `Retry-After`, in seconds or as a date. Source: RFC 9110, 10.2.3.
     package func retryAfter(now: Date = Date()) -> Duration? {
         guard let value = header("retry-after")?.trimmingCharacters(in: .whitespaces) else { return nil }
-        if let seconds = Double(value) { return seconds >= 0 && seconds < 1e9 ? .milliseconds(Int(seconds * 1000)) : nil }
+        if let seconds = Double(value) {
+            return seconds >= 0 && seconds < 1e9 ? .milliseconds(Int(seconds * 1000)) : nil
+        }
         let format = DateFormatter()
         format.locale = Locale(identifier: "en_US_POSIX")
         format.timeZone = TimeZone(identifier: "GMT")

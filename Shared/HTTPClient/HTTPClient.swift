@@ -25,9 +25,10 @@ package final class HTTPClient: Sendable {
         let begin = ContinuousClock.now
         let thread = thread
         let result = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Result<ClientResponse, HTTPClientError>, Never>) in
+            await withCheckedContinuation {
+                (continuation: CheckedContinuation<Result<ClientResponse, HTTPClientError>, Never>) in
                 thread.submit(.init(id: id, request: request) { continuation.resume(returning: $0) })
-                if Task.isCancelled { thread.cancel(id) }   // cancelled before it was submitted
+                if Task.isCancelled { thread.cancel(id) }  // cancelled before it was submitted
             }
         } onCancel: {
             thread.cancel(id)
@@ -39,7 +40,8 @@ package final class HTTPClient: Sendable {
     package func close() { thread.close() }
 
     private func observe(
-        _ result: Result<ClientResponse, HTTPClientError>, of request: ClientRequest, since begin: ContinuousClock.Instant
+        _ result: Result<ClientResponse, HTTPClientError>, of request: ClientRequest,
+        since begin: ContinuousClock.Instant
     ) {
         let outcome =
             switch result {
@@ -52,7 +54,8 @@ package final class HTTPClient: Sendable {
             "suite_http_client_requests_total", help: "Requests to other services and APIs",
             ["peer": request.peer, "outcome": outcome])
         metrics?.observe(
-            "suite_http_client_seconds", (ContinuousClock.now - begin) / .seconds(1), help: "Time until the whole answer was there",
+            "suite_http_client_seconds", (ContinuousClock.now - begin) / .seconds(1),
+            help: "Time until the whole answer was there",
             ["peer": request.peer])
         if case .failure(let error) = result, error != .cancelled {
             log.debug("http_client.failed", ["peer": .string(request.peer), "error": .string("\(error)")])

@@ -61,8 +61,10 @@ final class Transfer {
         }
         if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
             curl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(request.body.count))
-            _ = request.body.withUnsafeBytes { bytes in   // copied: curl reads it until the transfer ends
-                curl_set_pointer(handle, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(handle)))
+            _ = request.body.withUnsafeBytes { bytes in  // copied: curl reads it until the transfer ends
+                curl_set_pointer(
+                    handle, CURLOPT_COPYPOSTFIELDS,
+                    UnsafeMutableRawPointer(mutating: bytes.baseAddress ?? UnsafeRawPointer(handle)))
             }
         }
         if request.method == "HEAD" { curl_set_long(handle, CURLOPT_NOBODY, 1) }
@@ -133,12 +135,13 @@ final class Transfer {
             tooLarge = true
             return 0
         }
-        if bytes.starts(with: "HTTP/".utf8) {   // after an interim answer (1xx) the next one begins
+        if bytes.starts(with: "HTTP/".utf8) {  // after an interim answer (1xx) the next one begins
             headers = []
             return bytes.count
         }
         guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else { return bytes.count }
-        let value = String(decoding: bytes[(colon + 1)...], as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        let value = String(decoding: bytes[(colon + 1)...], as: UTF8.self).trimmingCharacters(
+            in: .whitespacesAndNewlines)
         headers.append((String(decoding: bytes[..<colon], as: UTF8.self), value))
         return bytes.count
     }

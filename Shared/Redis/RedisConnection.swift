@@ -35,7 +35,9 @@ package final class RedisConnection: Sendable {
         let timeout = timeout ?? self.timeout
         return try await withCheckedContinuation { continuation in
             worker.submit(
-                .init(commands: commands, deadline: .now + timeout, timeout: timeout) { continuation.resume(returning: $0) })
+                .init(commands: commands, deadline: .now + timeout, timeout: timeout) {
+                    continuation.resume(returning: $0)
+                })
         }.get()
     }
 

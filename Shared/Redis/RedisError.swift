@@ -23,7 +23,9 @@ package enum RedisError: Error, Equatable {
         switch self {
         case .connectionFailed, .connectionLost, .timedOut, .overloaded: true
         case .server(let message):
-            ["LOADING", "BUSY ", "OOM ", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "READONLY"].contains { message.hasPrefix($0) }
+            ["LOADING", "BUSY ", "OOM ", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "READONLY"].contains {
+                message.hasPrefix($0)
+            }
         default: false
         }
     }

@@ -15,7 +15,8 @@ struct RedisSession: ~Copyable {
     /// Arguments from this size on are written from where they are.
     private static let largeArgument = 1 << 14
 
-    private init(adopting context: UnsafeMutablePointer<redisContext>, timeout: Duration, descriptor: SharedDescriptor) {
+    private init(adopting context: UnsafeMutablePointer<redisContext>, timeout: Duration, descriptor: SharedDescriptor)
+    {
         self.context = context
         self.timeout = timeout
         self.descriptor = descriptor
@@ -91,7 +92,9 @@ struct RedisSession: ~Copyable {
                     append(UInt8(ascii: "$"), bytes.count)
                     if bytes.count >= Self.largeArgument {
                         try flush(more: true)
-                        try bytes.withUnsafeBufferPointer { (buffer) throws(RedisError) in try send(UnsafeRawBufferPointer(buffer), more: true) }
+                        try bytes.withUnsafeBufferPointer { (buffer) throws(RedisError) in
+                            try send(UnsafeRawBufferPointer(buffer), more: true)
+                        }
                     } else {
                         output.append(contentsOf: bytes)
                     }
@@ -139,7 +142,9 @@ struct RedisSession: ~Copyable {
 
     private mutating func flush(more: Bool) throws(RedisError) {
         guard !output.isEmpty else { return }
-        try output.withUnsafeBufferPointer { (buffer) throws(RedisError) in try send(UnsafeRawBufferPointer(buffer), more: more) }
+        try output.withUnsafeBufferPointer { (buffer) throws(RedisError) in
+            try send(UnsafeRawBufferPointer(buffer), more: more)
+        }
         output.removeAll(keepingCapacity: output.capacity <= 1 << 20)
     }
 
@@ -171,5 +176,6 @@ final class SharedDescriptor: Sendable {
 
 private func timeval(_ duration: Duration) -> Foundation.timeval {
     let (seconds, attoseconds) = duration.components
-    return Foundation.timeval(tv_sec: Int(seconds), tv_usec: max(Int(attoseconds / 1_000_000_000_000), seconds == 0 ? 1 : 0))
+    return Foundation.timeval(
+        tv_sec: Int(seconds), tv_usec: max(Int(attoseconds / 1_000_000_000_000), seconds == 0 ? 1 : 0))
 }

@@ -55,7 +55,8 @@ final class ReplyBuilder {
                     let value: RedisValue =
                         switch task?.pointee.type {
                         case REDIS_REPLY_STATUS: .simple(String(decoding: bytes, as: UTF8.self))
-                        case REDIS_REPLY_ERROR: .error(RedisError.withoutArguments(String(decoding: bytes, as: UTF8.self)))
+                        case REDIS_REPLY_ERROR:
+                            .error(RedisError.withoutArguments(String(decoding: bytes, as: UTF8.self)))
                         default: .bulk([UInt8](bytes))
                         }
                     return ReplyBuilder.add(value, task)
@@ -63,7 +64,9 @@ final class ReplyBuilder {
                 createArray: { task, count in
                     let node = ReplyBuilder()
                     node.children.reserveCapacity(Int(count))
-                    guard let parent = ReplyBuilder.parent(of: task) else { return Unmanaged.passRetained(node).toOpaque() }
+                    guard let parent = ReplyBuilder.parent(of: task) else {
+                        return Unmanaged.passRetained(node).toOpaque()
+                    }
                     parent.children.append(.array(node))
                     return Unmanaged.passUnretained(node).toOpaque()
                 },

@@ -166,7 +166,8 @@ package final class QueueConsumer: Sendable {
             if let message = WorkMessage(bytes: raw) {
                 messages.append((raw, message))
             } else {
-                _ = try await work.bury(raw, from: queue, heldBy: id, reason: "not a message of a version this service knows")
+                _ = try await work.bury(
+                    raw, from: queue, heldBy: id, reason: "not a message of a version this service knows")
             }
         }
         let withBody = messages.indices.filter { messages[$0].message.batchID != 0 }
@@ -213,7 +214,9 @@ package final class QueueConsumer: Sendable {
         _ deliveries: [Delivery], on items: [(message: WorkMessage, body: [UInt8]?)], to next: QueueName
     ) async throws {
         let withBody = items.filter { $0.body != nil }
-        func staged(_ item: (message: WorkMessage, body: [UInt8]?)) -> String { "staged:\(id):\(next.stage):\(item.message.batchID)" }
+        func staged(_ item: (message: WorkMessage, body: [UInt8]?)) -> String {
+            "staged:\(id):\(next.stage):\(item.message.batchID)"
+        }
         // Bodies go beside the script, not through it: Lua would copy each twice. A rename puts them in place.
         let staging: [[RedisArgument]] = withBody.map { item in
             ["SET", RedisArgument(staged(item)), RedisArgument(item.body ?? []), "PX", "120000"]
@@ -222,9 +225,11 @@ package final class QueueConsumer: Sendable {
             [QueueKey.processing(id), next.rawValue] + deliveries.map { queue.bodyKey($0.message.batchID) }
             + withBody.flatMap { [staged($0), next.bodyKey($0.message.batchID)] }
         let counts = [
-            RedisArgument(deliveries.count), RedisArgument(withBody.count), RedisArgument(work.limits.bodyLifetime.components.seconds),
+            RedisArgument(deliveries.count), RedisArgument(withBody.count),
+            RedisArgument(work.limits.bodyLifetime.components.seconds),
         ]
-        let arguments = counts + deliveries.map { RedisArgument($0.raw) } + items.map { RedisArgument($0.message.bytes) }
+        let arguments =
+            counts + deliveries.map { RedisArgument($0.raw) } + items.map { RedisArgument($0.message.bytes) }
         let mayHaveHappened = Mutex(false)
         let outcome = try await finish(deliveries, expecting: 1) { [self] in
             do {

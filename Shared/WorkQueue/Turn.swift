@@ -11,7 +11,8 @@ final class Turn: Sendable {
     func take() async {
         await withCheckedContinuation { continuation in
             let free = state.withLock { state in
-                if state.taken { state.waiters.append(continuation) } else { state.taken = true; return true }
+                guard state.taken else { state.taken = true; return true }
+                state.waiters.append(continuation)
                 return false
             }
             if free { continuation.resume() }

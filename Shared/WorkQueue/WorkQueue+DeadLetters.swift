@@ -6,7 +6,9 @@ import WireProtocol
 extension WorkQueue {
     /// Keeps a message for people to look at; its body stays as long as bodies live.
     @discardableResult
-    package func deadLetter(_ message: WorkMessage, from queue: QueueName, reason: String) async throws(RedisError) -> Int64 {
+    package func deadLetter(_ message: WorkMessage, from queue: QueueName, reason: String) async throws(RedisError)
+        -> Int64
+    {
         try await bury(message.bytes, from: queue, heldBy: nil, reason: reason)
     }
 
@@ -14,7 +16,8 @@ extension WorkQueue {
         _ raw: [UInt8], from queue: QueueName, heldBy consumer: String?, reason: String
     ) async throws(RedisError) -> Int64 {
         let letter: JSONValue = [
-            "queue": .string(queue.stage), "element": .string(String(decoding: raw, as: UTF8.self)), "reason": .string(reason),
+            "queue": .string(queue.stage), "element": .string(String(decoding: raw, as: UTF8.self)),
+            "reason": .string(reason),
             "at": .integer(Timestamp.now.milliseconds),
         ]
         let id = try await redis.run(
@@ -29,9 +32,14 @@ extension WorkQueue {
     }
 
     /// Newest first.
-    package func deadLetters(limit: Int = 50, offset: Int = 0) async throws(RedisError) -> (items: [DeadLetter], total: Int) {
+    package func deadLetters(limit: Int = 50, offset: Int = 0) async throws(RedisError) -> (
+        items: [DeadLetter], total: Int
+    ) {
         let replies = try await redis.pipeline([
-            ["LRANGE", RedisArgument(QueueKey.deadLetterIDs), RedisArgument(offset), RedisArgument(offset + limit - 1)],
+            [
+                "LRANGE", RedisArgument(QueueKey.deadLetterIDs), RedisArgument(offset),
+                RedisArgument(offset + limit - 1),
+            ],
             ["LLEN", RedisArgument(QueueKey.deadLetterIDs)],
         ])
         let ids = try replies[0].get().array?.compactMap(\.integer) ?? []
@@ -43,7 +51,8 @@ extension WorkQueue {
     package func deadLetter(id: Int64) async throws(RedisError) -> DeadLetter? {
         let reply = try await redis.send("HGET", RedisArgument(QueueKey.deadLetters), RedisArgument(id))
         guard let bytes = reply.bytes, let letter = try? JSONReader.parse(bytes),
-            let queue = letter["queue"]?.string.flatMap({ QueueName(stage: $0) }), let element = letter["element"]?.string
+            let queue = letter["queue"]?.string.flatMap({ QueueName(stage: $0) }),
+            let element = letter["element"]?.string
         else { return nil }
         let raw = Array(element.utf8)
         return DeadLetter(

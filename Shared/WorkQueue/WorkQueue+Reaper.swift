@@ -8,7 +8,8 @@ extension WorkQueue {
     ///
     /// The caller counts the lost deliveries in PostgreSQL: a message that kills its consumers must come to an end.
     package func reap() async throws(RedisError) -> [LostDelivery] {
-        let consumers = try await redis.send("SMEMBERS", RedisArgument(QueueKey.consumers)).array?.compactMap(\.string) ?? []
+        let consumers =
+            try await redis.send("SMEMBERS", RedisArgument(QueueKey.consumers)).array?.compactMap(\.string) ?? []
         let leases = try await redis.pipeline(consumers.map { ["EXISTS", RedisArgument(QueueKey.lease($0))] })
         var lost: [LostDelivery] = []
         for (consumer, lease) in zip(consumers, leases) where lease.integer == 0 {

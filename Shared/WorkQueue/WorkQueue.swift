@@ -13,7 +13,8 @@ package struct QueueLimits: Sendable {
     package var bodyLifetime: Duration
 
     package init(
-        messages: Int = 1000, bytes: Int = 128 << 20, deadLetters: Int = 10_000, bodyLifetime: Duration = .seconds(7 * 86400)
+        messages: Int = 1000, bytes: Int = 128 << 20, deadLetters: Int = 10_000,
+        bodyLifetime: Duration = .seconds(7 * 86400)
     ) {
         self.messages = messages
         self.bytes = bytes

@@ -6,7 +6,9 @@ import Testing
 
 struct HTTPClientTests {
     /// A server with the routes of one test, and a client.
-    private func serve(_ build: (inout Router) -> Void) async throws -> (url: String, server: HTTPServer, client: HTTPClient) {
+    private func serve(_ build: (inout Router) -> Void) async throws -> (
+        url: String, server: HTTPServer, client: HTTPClient
+    ) {
         var router = Router()
         build(&router)
         let server = HTTPServer(host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics())
@@ -20,13 +22,15 @@ struct HTTPClientTests {
                 let fields: [(String, String)] = ["traceparent", "x-key", "content-type", "expect"].compactMap { name in
                     request.headers[name].map { ("seen-\(name)", $0) }
                 }
-                return HTTPResponse(status: 207, headers: HTTPFields(fields), body: .bytes(Array(request.target.utf8) + request.body))
+                return HTTPResponse(
+                    status: 207, headers: HTTPFields(fields), body: .bytes(Array(request.target.utf8) + request.body))
             }
         }
         let trace = TraceContext()
         let body = method == "GET" ? [] : [UInt8](repeating: 66, count: 2_000_000)
         let response = try await client.send(
-            ClientRequest(method: method, url: "\(url)/echo/a%20b?x=1", headers: [("X-Key", "v")], body: body, trace: trace))
+            ClientRequest(
+                method: method, url: "\(url)/echo/a%20b?x=1", headers: [("X-Key", "v")], body: body, trace: trace))
         #expect(response.status == 207)
         #expect(response.body == Array("/echo/a%20b?x=1".utf8) + body)
         #expect(response.header("Seen-Traceparent") == trace.traceparent)
@@ -66,14 +70,17 @@ struct HTTPClientTests {
         let (url, server, client) = try await serve { router in
             router.on("GET", "/known") { _ in .bytes([UInt8](repeating: 1, count: 2000), contentType: "x/y") }
             router.on("GET", "/streamed") { _ in
-                .stream(contentType: "x/y") { writer in for _ in 0..<20 { try await writer.write([UInt8](repeating: 1, count: 100)) } }
+                .stream(contentType: "x/y") { writer in
+                    for _ in 0..<20 { try await writer.write([UInt8](repeating: 1, count: 100)) }
+                }
             }
         }
         for path in ["/known", "/streamed"] {
             await #expect(throws: HTTPClientError.responseTooLarge(limit: 1999)) {
                 try await client.send(ClientRequest(url: url + path, maximumResponseBytes: 1999))
             }
-            #expect(try await client.send(ClientRequest(url: url + path, maximumResponseBytes: 2000)).body.count == 2000)
+            #expect(
+                try await client.send(ClientRequest(url: url + path, maximumResponseBytes: 2000)).body.count == 2000)
         }
         await server.stop()
     }
@@ -105,7 +112,7 @@ struct HTTPClientTests {
         await arrived.wait()
         task.cancel()
         await #expect(throws: HTTPClientError.cancelled) { try await task.value }
-        await left.wait()   // the server saw the connection end
+        await left.wait()  // the server saw the connection end
         let before = Task {
             withUnsafeCurrentTask { $0?.cancel() }
             return try await client.send(ClientRequest(url: "\(url)/slow"))
@@ -159,14 +166,19 @@ struct HTTPClientTests {
     @Test func aClosedClientAnswersAtOnce() async throws {
         let client = HTTPClient(log: .silent)
         client.close()
-        await #expect(throws: HTTPClientError.closed) { try await client.send(ClientRequest(url: "http://127.0.0.1:1")) }
+        await #expect(throws: HTTPClientError.closed) {
+            try await client.send(ClientRequest(url: "http://127.0.0.1:1"))
+        }
     }
 
     @Test func readsRetryAfter() {
-        func response(_ value: String) -> ClientResponse { ClientResponse(status: 429, headers: [("Retry-After", value)]) }
+        func response(_ value: String) -> ClientResponse {
+            ClientResponse(status: 429, headers: [("Retry-After", value)])
+        }
         #expect(response("2").retryAfter() == .seconds(2))
         #expect(
-            response("Wed, 21 Oct 2015 07:28:00 GMT").retryAfter(now: .init(timeIntervalSince1970: 1_445_412_475)) == .seconds(5))
+            response("Wed, 21 Oct 2015 07:28:00 GMT").retryAfter(now: .init(timeIntervalSince1970: 1_445_412_475))
+                == .seconds(5))
         #expect(response("soon").retryAfter() == nil)
     }
 }

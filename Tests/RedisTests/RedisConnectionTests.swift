@@ -1,6 +1,6 @@
 import ServiceRuntime
-import Testing
 import TestServers
+import Testing
 
 @testable import Redis
 
@@ -17,7 +17,9 @@ struct RedisConnectionTests {
         #expect(try await redis.send("GET", "none") == .null)
         try await redis.send("RPUSH", "list", "x", "y").integer.map { #expect($0 == 2) }
         #expect(try await redis.send("LRANGE", "list", "0", "-1") == .array([.bulk([120]), .bulk([121])]))
-        await #expect(throws: RedisError.server(message: "WRONGTYPE Operation against a key holding the wrong kind of value")) {
+        await #expect(
+            throws: RedisError.server(message: "WRONGTYPE Operation against a key holding the wrong kind of value")
+        ) {
             try await redis.send("GET", "list")
         }
     }
@@ -59,7 +61,8 @@ struct RedisConnectionTests {
         let script = RedisScript("return redis.call('INCRBY', KEYS[1], ARGV[1])")
         #expect(try await redis.run(script, keys: ["n"], arguments: ["2"]).integer == 2)
         _ = try await redis.send("SCRIPT", "FLUSH")
-        let (replies, result) = try await redis.pipeline([["SET", "other", "1"]], then: script, keys: ["n"], arguments: ["3"])
+        let (replies, result) = try await redis.pipeline(
+            [["SET", "other", "1"]], then: script, keys: ["n"], arguments: ["3"])
         #expect(replies == [.simple("OK")])
         #expect(result.integer == 5)
     }
@@ -69,7 +72,7 @@ struct RedisConnectionTests {
         let redis = RedisConnection(url: server.url, log: .silent)
         _ = try await redis.send("SET", "a", "kept")
         try await server.kill()
-        let whileAway = Task { try await redis.send("GET", "a") }   // waits for the server, for it was never sent
+        let whileAway = Task { try await redis.send("GET", "a") }  // waits for the server, for it was never sent
         try await server.start()
         #expect(try await whileAway.value.string == "kept")
         #expect(try await redis.send("GET", "a").string == "kept")
@@ -91,7 +94,8 @@ struct RedisConnectionTests {
         let outside = RedisConnection(url: server.url, log: .silent)
         let name = try #require(try await redis.send("CLIENT", "ID").integer)
         async let waiting = redis.send("BLPOP", "nothing", "0")
-        while try await outside.send("CLIENT", "LIST", "ID", RedisArgument(name)).string?.contains("cmd=blpop") != true {}
+        while try await outside.send("CLIENT", "LIST", "ID", RedisArgument(name)).string?.contains("cmd=blpop") != true
+        {}
         _ = try await outside.send("CLIENT", "KILL", "ID", RedisArgument(name))
         do {
             _ = try await waiting
@@ -148,6 +152,8 @@ struct RedisConnectionTests {
         try await checkQueuePolicy(of: good, log: .silent)
         let server = try await RedisServer(options: ["--maxmemory-policy", "allkeys-lru"])
         let bad = RedisConnection(url: server.url, log: .silent)
-        await #expect(throws: RedisError.evictingPolicy("allkeys-lru")) { try await checkQueuePolicy(of: bad, log: .silent) }
+        await #expect(throws: RedisError.evictingPolicy("allkeys-lru")) {
+            try await checkQueuePolicy(of: bad, log: .silent)
+        }
     }
 }

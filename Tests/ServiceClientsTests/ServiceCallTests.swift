@@ -39,7 +39,7 @@ struct ServiceCallTests {
         #expect(answer.cached == 1)
         #expect(calls.withLock { $0 } == 3)
         await #expect(throws: ServiceClientError.self) {
-            try await embedder.embed(["a", "b"], space: space, task: "query", trace: trace)   // one vector for two texts
+            try await embedder.embed(["a", "b"], space: space, task: "query", trace: trace)  // one vector for two texts
         }
         await server.stop()
     }
@@ -49,7 +49,8 @@ struct ServiceCallTests {
         let (url, server) = try await serve { router in
             router.on("POST", "/process") { _ in
                 calls.withLock { $0 += 1 }
-                throw Problem.badRequest("no such operation", errors: [FieldError(field: "operations[0]", message: "unknown")])
+                throw Problem.badRequest(
+                    "no such operation", errors: [FieldError(field: "operations[0]", message: "unknown")])
             }
         }
         let processor = DataProcessorClient(client: client, url: url, internalToken: nil)
@@ -65,11 +66,17 @@ struct ServiceCallTests {
     }
 
     /// A processor whose answers are scripted, and a clock that moves when somebody sleeps.
-    private func process(_ answers: [HTTPResponse]) async throws -> (outcome: Result<DataProcessorClient.Result, any Error>, slept: Duration, submitted: Int) {
+    private func process(_ answers: [HTTPResponse]) async throws -> (
+        outcome: Result<DataProcessorClient.Result, any Error>, slept: Duration, submitted: Int
+    ) {
         let script = Mutex((answers: answers, submitted: 0))
         let (url, server) = try await serve { router in
             router.on("POST", "/process") { _ in
-                json(["job_id": .string("job-\(script.withLock { $0.submitted += 1; return $0.submitted })"), "status": "started"], status: 202)
+                json(
+                    [
+                        "job_id": .string("job-\(script.withLock { $0.submitted += 1; return $0.submitted })"),
+                        "status": "started",
+                    ], status: 202)
             }
             router.on("GET", "/jobs/:id") { _ in
                 script.withLock { $0.answers.count > 1 ? $0.answers.removeFirst() : $0.answers[0] }
@@ -81,12 +88,17 @@ struct ServiceCallTests {
             now: { start + slept.withLock { $0 } }, sleep: { duration in slept.withLock { $0 += duration } })
         let processor = DataProcessorClient(client: client, url: url, internalToken: nil, polling: polling)
         let outcome: Result<DataProcessorClient.Result, any Error>
-        do { outcome = .success(try await processor.process([["a": 1]], operations: [])) } catch { outcome = .failure(error) }
+        do { outcome = .success(try await processor.process([["a": 1]], operations: [])) } catch {
+            outcome = .failure(error)
+        }
         await server.stop()
         return (outcome, slept.withLock { $0 }, script.withLock { $0.submitted })
     }
     private let completed = json(
-        ["status": "completed", "data": ["data": [["a": 1]], "row_errors": [["index": 4, "operation": "cast", "message": "no"]]]])
+        [
+            "status": "completed",
+            "data": ["data": [["a": 1]], "row_errors": [["index": 4, "operation": "cast", "message": "no"]]],
+        ])
     private let processing = json(["status": "processing"])
 
     @Test func asksEveryTwoSecondsUntilTheJobIsFinal() async throws {
@@ -118,7 +130,9 @@ struct ServiceCallTests {
         let (url, server) = try await serve { router in
             let answer: Handler = { request in
                 #expect(request.headers["api-key"] == "key")
-                seen.withLock { $0.append("\(request.method) \(request.target) \(String(decoding: request.body, as: UTF8.self))") }
+                seen.withLock {
+                    $0.append("\(request.method) \(request.target) \(String(decoding: request.body, as: UTF8.self))")
+                }
                 switch request.target {
                 case let target where target.hasSuffix("/exists"): return json(["result": ["exists": true]])
                 case let target where target.hasSuffix("/count"): return json(["result": ["count": 7]])
@@ -129,8 +143,12 @@ struct ServiceCallTests {
                 default: return json(["result": ["points": [["id": 1]]]])
                 }
             }
-            for path in ["", "/exists", "/points", "/points/count", "/points/query", "/points/scroll", "/points/delete"] {
-                for method in ["GET", "PUT", "POST", "DELETE"] { router.on(method, "/collections/:name\(path)", answer) }
+            for path in [
+                "", "/exists", "/points", "/points/count", "/points/query", "/points/scroll", "/points/delete",
+            ] {
+                for method in ["GET", "PUT", "POST", "DELETE"] {
+                    router.on(method, "/collections/:name\(path)", answer)
+                }
             }
         }
         let store = IndexerClient(client: client, url: url, apiKey: "key")

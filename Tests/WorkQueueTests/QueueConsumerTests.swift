@@ -1,7 +1,7 @@
 import Redis
 import ServiceRuntime
-import Testing
 import TestServers
+import Testing
 import WireProtocol
 
 @testable import WorkQueue
@@ -32,7 +32,9 @@ struct QueueConsumerTests {
         while try await fixture.redis.send("CLIENT", "LIST").string?.contains("cmd=blmove") != true {}
         try await fixture.push(1...4)
         var batches = try await claimed.map(\.message.batchID)
-        while batches.count < 4 { batches += try await consumer.claim(upTo: 10, wait: .seconds(5)).map(\.message.batchID) }
+        while batches.count < 4 {
+            batches += try await consumer.claim(upTo: 10, wait: .seconds(5)).map(\.message.batchID)
+        }
         #expect(batches == [1, 2, 3, 4])
     }
 
@@ -119,8 +121,9 @@ struct QueueConsumerTests {
         try await fixture.push(1...5)
         let consumer = try await fixture.consumer(of: .embed)
         let held = try await consumer.claim(upTo: 2, wait: .zero)
-        for _ in 0..<2 {   // as a claim whose reply never came
-            _ = try await fixture.redis.send("LMOVE", "queue:embed", RedisArgument("proc:\(consumer.id)"), "RIGHT", "LEFT")
+        for _ in 0..<2 {  // as a claim whose reply never came
+            _ = try await fixture.redis.send(
+                "LMOVE", "queue:embed", RedisArgument("proc:\(consumer.id)"), "RIGHT", "LEFT")
         }
         consumer.held.mustRecover()
         #expect(try await consumer.claim(upTo: 1, wait: .zero).map(\.message.batchID) == [3])
@@ -142,14 +145,15 @@ struct QueueConsumerTests {
             while embedders.count < 2 { embedders.append(try await fixture.consumer(of: .embed)) }
             while indexers.count < 2 { indexers.append(try await fixture.consumer(of: .index)) }
             let embedder = embedders[Int.random(in: 0..<2, using: &random)]
-            let step = Int.random(in: 0..<6, using: &random)   // after which an embedder or indexer dies; 4, 5: nobody
+            let step = Int.random(in: 0..<6, using: &random)  // after which an embedder or indexer dies; 4, 5: nobody
             let claimed = try await embedder.claim(upTo: Int.random(in: 1...5, using: &random), wait: .zero)
             if step == 0 {
                 try await fixture.kill(embedder)
                 embedders.removeAll { $0 === embedder }
             } else if !claimed.isEmpty {
                 try await embedder.pass(
-                    claimed, on: claimed.map { (fixture.message($0.message.batchID, kind: .index), $0.body) }, to: .index)
+                    claimed, on: claimed.map { (fixture.message($0.message.batchID, kind: .index), $0.body) },
+                    to: .index)
                 if step == 1 {
                     try await fixture.kill(embedder)
                     embedders.removeAll { $0 === embedder }
@@ -162,7 +166,9 @@ struct QueueConsumerTests {
                 indexers.removeAll { $0 === indexer }
             } else {
                 for delivery in received {
-                    #expect(delivery.body == [UInt8](repeating: UInt8(truncatingIfNeeded: delivery.message.batchID), count: 3))
+                    #expect(
+                        delivery.body
+                            == [UInt8](repeating: UInt8(truncatingIfNeeded: delivery.message.batchID), count: 3))
                 }
                 for delivery in received where try await indexer.acknowledge([delivery]) == 1 {
                     arrived[delivery.message.batchID, default: 0] += 1

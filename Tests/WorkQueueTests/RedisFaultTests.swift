@@ -1,7 +1,7 @@
 import Redis
 import ServiceRuntime
-import Testing
 import TestServers
+import Testing
 import WireProtocol
 
 @testable import WorkQueue
@@ -32,7 +32,7 @@ struct RedisFaultTests {
         let consumer = try await fixture.consumer(of: .embed)
         let held = try await consumer.claim(upTo: 2, wait: .seconds(5))
         async let waiting = consumer.claim(upTo: 9, wait: .seconds(30))
-        _ = try await waiting   // 3 and 4
+        _ = try await waiting  // 3 and 4
         try await server.kill()
         async let next = consumer.claim(upTo: 9, wait: .seconds(30))
         try await server.start()

@@ -1,7 +1,7 @@
 import Redis
 import ServiceRuntime
-import Testing
 import TestServers
+import Testing
 import WireProtocol
 
 @testable import WorkQueue
@@ -84,7 +84,9 @@ struct WorkQueueTests {
         #expect(try await fixture.queue.replay(id: id))
         #expect(try await !fixture.queue.replay(id: id))
         #expect(try await consumer.claim(upTo: 9, wait: .zero).map(\.body) == [[1, 1, 1]])
-        for batch in 1...5 { try await fixture.queue.deadLetter(fixture.message(Int64(batch)), from: .index, reason: "x") }
+        for batch in 1...5 {
+            try await fixture.queue.deadLetter(fixture.message(Int64(batch)), from: .index, reason: "x")
+        }
         #expect(try await fixture.queue.deadLetters(limit: 2).items.map(\.message?.batchID) == [5, 4])
         #expect(try await fixture.queue.deadLetters().total == 3)
         try await fixture.queue.clearDeadLetters()
