@@ -56,7 +56,9 @@ let services: [Module] = [
         uses: ["CPCRE2", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
     .service("DataProcessor", uses: ["CPCRE2", "Crypto", "Redis"]),
     .service("Embedder", uses: ["COpenBLAS", "CTransformerKernel", "Crypto", "Redis", "WorkQueue"]),
-    .service("Indexer", uses: ["CVectorKernel", "CZlib", "Crypto", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
+    .service(
+        "Indexer",
+        uses: ["CSimdjson", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
     .service("AIStatus", uses: ["Postgres", "Redis"]),
 ]
 

@@ -76,7 +76,7 @@ struct EmbeddedStoreTests {
         #expect(try await store.search(SearchQuery(target: .vector([1, 1]), using: "image"), in: "c").map(\.id) == [id])
         try await change(.delete)
         #expect(try await state() == "")
-        #expect(try await store.write([PointChange(id: id, effect: .payload([]))]).missing == [id])
+        #expect(try await store.write([PointChange(id: id, effect: .payload([]))]).missing == [0])
     }
 
     @Test func aPointThatComesTwiceInARequestTakesTheLast() async throws {

@@ -178,11 +178,11 @@ enum PointApplier {
         try segment.reserve(slots: slots, payloadBytes: payloadBytes)
     }
 
-    /// Answers the points that a change of something existing did not find.
+    /// Answers the positions of the changes whose point does not exist although they need one.
     static func apply(
         _ changes: [PointChange], sequence: UInt64, to segment: Segment, index: PointIndex
-    ) throws -> [PointID] {
-        var missing: [PointID] = []
+    ) throws -> [Int] {
+        var missing: [Int] = []
         var start = 0
         while start < changes.count {  // a point that comes twice is looked up again after its first change
             var seen = Set<PointID>(minimumCapacity: changes.count - start)
@@ -195,7 +195,7 @@ enum PointApplier {
     }
 
     private static func applyRun(
-        _ changes: ArraySlice<PointChange>, sequence: UInt64, to segment: Segment, index: PointIndex, missing: inout [PointID]
+        _ changes: ArraySlice<PointChange>, sequence: UInt64, to segment: Segment, index: PointIndex, missing: inout [Int]
     ) throws {
         let old = index.slots(of: changes.map(\.id))
         let view = segment.view
@@ -203,7 +203,8 @@ enum PointApplier {
         var placements: [PointIndex.Placement] = []
         slots.reserveCapacity(changes.count)
         placements.reserveCapacity(changes.count)
-        for (change, oldSlot) in zip(changes, old) {
+        for (position, oldSlot) in zip(changes.indices, old) {
+            let change = changes[position]
             var slot = NewSlot(
                 id: change.id, version: sequence, vectors: Array(repeating: .absent, count: segment.sizes.count),
                 payload: .bytes([]))
@@ -223,7 +224,7 @@ enum PointApplier {
                 for vector in vectors { slot.vectors[vector.position] = .values(vector.values) }
                 slot.payload = .bytes(payload)
             case _ where oldSlot == nil:
-                missing.append(change.id)
+                missing.append(position)
                 continue
             case .payload(let payload): slot.payload = .bytes(payload)
             case .vectors(let vectors):

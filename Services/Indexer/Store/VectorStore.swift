@@ -62,8 +62,8 @@ enum SelectedChange: Sendable {
 struct WriteOutcome: Sendable {
     /// Number of the request in the collection's log.
     var sequence: UInt64
-    /// Points that a change of something existing did not find, by id.
-    var missing: [PointID] = []
+    /// Positions of the changes whose point does not exist although they need one.
+    var missing: [Int] = []
 }
 
 /// Which parts of a point are wanted.

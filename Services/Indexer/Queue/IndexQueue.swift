@@ -1,0 +1,55 @@
+import Datasources
+import Postgres
+import Redis
+import ServiceRuntime
+import SyncJobs
+import WorkQueue
+
+/// What the indexer has beside its store when it does not stand alone: PostgreSQL, Redis, and the worker between them.
+struct IndexQueue: Sendable {
+    private let configuration: IndexerConfiguration
+    private let pool: PostgresPool
+    private let redis: RedisConnection
+    private let metrics: Metrics
+    private let log: Log
+    /// The process was started to migrate, and has done so.
+    let wasMigrationCommand: Bool
+
+    /// Migrates the tables it uses; refuses a Redis that evicts.
+    init(_ configuration: IndexerConfiguration, arguments: [String], metrics: Metrics, log: Log) async throws {
+        self.configuration = configuration
+        self.metrics = metrics
+        self.log = log
+        pool = PostgresPool(
+            url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics, applicationName: "indexer")
+        redis = RedisConnection(url: configuration.redisURL, log: log)
+        let migrators = [
+            syncJobsMigrator(pool: pool), Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
+        ]
+        wasMigrationCommand = try await runMigrationCommand(arguments: arguments, migrators: migrators)
+        if wasMigrationCommand { return }
+        for migrator in migrators { _ = try await migrator.up() }
+        try await checkQueuePolicy(of: redis, log: log)
+    }
+
+    func add(to health: HealthChecks) async {
+        await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
+        await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
+    }
+
+    /// The physical collections of datasources.
+    var guardian: CollectionGuard {
+        let collections = VectorCollectionStore(pool: pool)
+        return CollectionGuard(internalToken: configuration.internalToken) {
+            let filled = try await collections.collections().filter { $0.datasourceID != nil }
+            return Set(filled.flatMap { $0.versions.map(\.physicalName) })
+        }
+    }
+
+    func worker(writingTo store: any VectorStore) -> IndexWorker {
+        IndexWorker(
+            consumer: QueueConsumer(queue: .index, service: "indexer", redisURL: configuration.redisURL, metrics: metrics, log: log),
+            jobs: SyncJobStore(pool: pool, log: log), store: store, settings: IndexWorker.Settings(claim: configuration.claim),
+            failpoints: configuration.failpoints, metrics: metrics, log: log)
+    }
+}

@@ -1,0 +1,196 @@
+import Foundation
+import Resilience
+import ServiceRuntime
+import SyncJobs
+import WireProtocol
+import WorkQueue
+
+/// Takes batches from `queue:index` and applies them: one index transaction a claim, one store request a collection in it.
+///
+/// While PostgreSQL or the store is out, the claim is held and tried again; after `outageLimit` its jobs fail with the reason.
+struct IndexWorker: Service {
+    struct Settings: Sendable {
+        /// Batches claimed at once.
+        var claim = 32
+        var outageLimit: Duration = .seconds(600)
+        var outageBackoff = Backoff(base: .milliseconds(200), cap: .seconds(15), attempts: .max)
+    }
+    let consumer: QueueConsumer
+    let jobs: SyncJobStore
+    let store: any VectorStore
+    var settings = Settings()
+    var failpoints = Failpoints.none
+    let metrics: Metrics
+    let log: Log
+
+    func run(until shutdown: Shutdown) async throws {
+        try await consumer.start()
+        do {
+            while !shutdown.isRequested {
+                let deliveries = try await consumer.claim(upTo: settings.claim, wait: .seconds(1))
+                if deliveries.isEmpty { continue }
+                failpoints.reach("indexer.after-claim")
+                await process(deliveries, until: shutdown)
+            }
+        } catch {
+            await consumer.stop()
+            throw error
+        }
+        await consumer.stop()
+    }
+
+    /// Until every delivery was acknowledged, given back or put aside.
+    func process(_ deliveries: [Delivery], until shutdown: Shutdown) async {
+        var batches: [RecordBatch] = []
+        var held: [Delivery] = []
+        for delivery in deliveries {
+            guard let body = delivery.body else {
+                held.append(delivery)  // PostgreSQL has the batch and pushes it again
+                continue
+            }
+            do {
+                let batch = try RecordBatch(decoding: body)
+                held.append(delivery)
+                if let failure = batch.header.failure {
+                    await endJob(of: batch.header, because: failure.message)
+                } else {
+                    batches.append(batch)
+                }
+            } catch {
+                log.error("batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
+                await attempt("dead_letter") { try await consumer.deadLetter(delivery, reason: "\(error)") }
+            }
+        }
+        var failures = 0
+        let begun = ContinuousClock.now
+        while consumer.stillHolds(held) {
+            do {
+                return await finish(held, replanned: try await apply(batches))
+            } catch let fault {
+                failures += 1
+                let (attempts, ids) = (failures, batches.map { JSONValue.integer($0.header.batchID) })
+                log.warning("batches.not_applied", ["attempt": JSONValue(attempts), "batches": .array(ids), "error": .string("\(fault)")])
+                metrics.add("suite_indexer_apply_failures_total", help: "Index transactions that failed and are tried again.")
+                if ContinuousClock.now - begun >= settings.outageLimit {
+                    for batch in batches { await endJob(of: batch.header, because: "the store stayed out: \(fault)") }
+                    return await finish(held, replanned: [])
+                }
+                if !(await shutdown.sleep(for: settings.outageBackoff.delay(afterFailures: failures) ?? .zero)) {
+                    return await attempt("give_back") { try await consumer.giveBack(held) }
+                }
+            }
+        }
+        log.warning("batches.taken_away", ["count": JSONValue(held.count)])
+    }
+
+    /// Answers what is to be embedded first: payload changes whose point is missing.
+    private func apply(_ batches: [RecordBatch]) async throws -> [QueuedBatch] {
+        if batches.isEmpty { return [] }
+        let known = try await knownCollections(of: batches)
+        let present = batches.filter { known.contains($0.header.collection) }
+        let started = ContinuousClock.now
+        let applied = try await jobs.apply(present) { changes in
+            failpoints.reach("indexer.in-transaction")
+            let outcome = try await write(changes)
+            failpoints.reach("indexer.after-store")
+            return outcome
+        }
+        failpoints.reach("indexer.after-commit")
+        report(applied, batches: present, took: ContinuousClock.now - started)
+        return applied.replanned
+    }
+
+    /// The collections that are there, each the one that PostgreSQL knows. A job whose collection is gone ends, and what was
+    /// believed to be stored there is forgotten.
+    private func knownCollections(of batches: [RecordBatch]) async throws -> Set<String> {
+        var known = Set<String>()
+        for name in Set(batches.map(\.header.collection)) {
+            do {
+                let incarnation = try await store.collection(name).incarnation
+                if try await jobs.setIncarnation(incarnation, of: name) {
+                    log.error("store.replaced", ["collection": .string(name), "incarnation": .string(incarnation)])
+                }
+                known.insert(name)
+            } catch StoreError.collectionNotFound {
+                log.error("store.collection_missing", ["collection": .string(name)])
+                try await jobs.forgetCollection(physical: name)
+            }
+        }
+        return known
+    }
+
+    /// One atomic request for each collection.
+    private func write(_ changes: [RecordChange]) async throws -> StoreOutcome {
+        var outcome = StoreOutcome()
+        for (collection, positions) in Dictionary(grouping: changes.indices, by: { changes[$0].collection }) {
+            let configuration = try await store.collection(collection).configuration
+            let checker = try PayloadChecker()
+            var points: [PointChange] = []
+            var sources: [Int] = []
+            for position in positions {
+                do throws(RecordRefusal) {
+                    points.append(try RecordPoint.change(changes[position], in: configuration, checker: checker))
+                    sources.append(position)
+                } catch {
+                    outcome.failures[position] = error.failure
+                }
+            }
+            let written = try await store.apply(.changes(points), to: collection, wait: true)
+            for missing in written.missing where changes[sources[missing]].operation == .payload {
+                outcome.missing.insert(sources[missing])
+            }
+        }
+        return outcome
+    }
+
+    private func finish(_ deliveries: [Delivery], replanned: [QueuedBatch]) async {
+        failpoints.reach("indexer.before-ack")
+        if replanned.isEmpty {
+            await attempt("acknowledge") { try await consumer.acknowledge(deliveries) }
+        } else {
+            let items = replanned.map { (message: $0.message, body: [UInt8]?.some($0.body)) }
+            await attempt("pass") { try await consumer.pass(deliveries, on: items, to: .embed) }
+        }
+    }
+
+    private func endJob(of header: RecordBatch.Header, because reason: String) async {
+        await attempt("fail_job") {
+            do {
+                _ = try await jobs.fail(id: header.jobID, epoch: header.epoch, reason: reason)
+            } catch SyncJobsError.wrongStatus, SyncJobsError.replaced {}  // it has ended, or goes on without this batch
+        }
+    }
+
+    private func report(_ applied: AppliedBatches, batches: [RecordBatch], took duration: Duration) {
+        for (outcome, count) in [
+            ("done", applied.done.count), ("refused", applied.refused.count), ("repeated", applied.finishedBefore.count),
+            ("replanned", applied.replanned.count),
+        ] where count > 0 {
+            metrics.add("suite_indexer_batches_total", Double(count), help: "Batches by outcome.", ["outcome": outcome])
+        }
+        for (outcome, count) in [
+            ("ok", applied.ok), ("skipped", applied.skipped), ("failed", applied.failed), ("deleted", applied.deleted),
+        ] where count > 0 {
+            metrics.add("suite_indexer_records_total", Double(count), help: "Records by outcome.", ["outcome": outcome])
+        }
+        metrics.observe(
+            "suite_indexer_apply_seconds", Double(duration.milliseconds) / 1000, help: "Index transactions with their store writes.")
+        for batch in batches {
+            log.debug(
+                "batch.applied",
+                [
+                    "job_id": .string(batch.header.jobID), "batch_id": .integer(batch.header.batchID),
+                    "epoch": JSONValue(batch.header.epoch), "records": JSONValue(batch.records.count),
+                ])
+        }
+    }
+
+    /// What fails here is delivered again once the lease has run out.
+    private func attempt(_ operation: String, _ body: () async throws -> some Sendable) async {
+        do {
+            _ = try await body()
+        } catch {
+            log.warning("queue.failed", ["operation": .string(operation), "error": .string("\(error)")])
+        }
+    }
+}
