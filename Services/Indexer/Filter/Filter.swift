@@ -61,4 +61,13 @@ enum Scalar: Sendable, Hashable {
     case bool(Bool)
     /// An object or an array in an array: only `except` has anything to say about it.
     case other
+
+    /// NaN for what is no number.
+    var number: Double {
+        switch self {
+        case .integer(let value): Double(value)
+        case .number(let value): value
+        default: .nan
+        }
+    }
 }

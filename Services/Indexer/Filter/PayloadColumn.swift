@@ -33,6 +33,8 @@ final class PayloadColumn: Sendable {
         /// Slots read so far.
         var count = 0
         var values: [Scalar] = []
+        /// Beside `values`: the number, or NaN, which no range holds.
+        var numbers: [Double] = []
         var ordinals: [Scalar: UInt32] = [:]
         /// Parallel arrays, ascending by slot; an array gives one pair for each element.
         var pairSlots: [UInt32] = []
@@ -113,12 +115,12 @@ final class PayloadColumn: Sendable {
                 return string.utf8.contains(text.utf8)
             }
         case .range(let bounds):
-            decide { value in
-                switch value {
-                case .integer(let number): bounds.contains(Double(number))
-                case .number(let number): bounds.contains(number)
-                default: false
-                }
+            let low = bounds.atLeast ?? -.infinity, high = bounds.atMost ?? .infinity
+            let above = bounds.above ?? -.infinity, below = bounds.below ?? .infinity
+            let (hasAbove, hasBelow) = (bounds.above != nil, bounds.below != nil)
+            for (ordinal, number) in state.numbers.enumerated()
+            where number >= low && number <= high && (!hasAbove || number > above) && (!hasBelow || number < below) {
+                accepted[ordinal] = 1
             }
         case .dates(let bounds):
             decide { value in
@@ -153,6 +155,7 @@ final class PayloadColumn: Sendable {
                     } else {
                         ordinal = UInt32(state.values.count)
                         state.values.append(scalar)
+                        state.numbers.append(scalar.number)
                         state.ordinals[scalar] = ordinal
                     }
                     state.pairSlots.append(UInt32(slot))

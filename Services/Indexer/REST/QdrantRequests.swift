@@ -9,7 +9,11 @@ struct RequestBody {
         self.object = object
     }
 
-    func value(_ name: String) -> JSONValue? { object[name].flatMap { $0.isNull ? nil : $0 } }
+    /// A null is none.
+    func value(_ name: String) -> JSONValue? {
+        guard let value = object[name], !value.isNull else { return Optional.none }  // `nil` alone could be JSON's null
+        return value
+    }
 
     func text(_ name: String) throws -> String? {
         guard let value = value(name) else { return nil }

@@ -126,7 +126,7 @@ final class EmbeddedStore: VectorStore {
                         configuration.request[name] = value
                         continue
                     }
-                    for (inner, value) in members.members { merged[inner] = value.isNull ? nil : value }
+                    for (inner, value) in members.members { merged[inner] = value.isNull ? Optional.none : value }
                     configuration.request[name] = .object(merged)
                 }
             }
