@@ -137,6 +137,17 @@ enum QueueScripts {
         return found
         """)
 
+    /// KEYS list, body; ARGV pattern of the elements.
+    static let remove = RedisScript(
+        """
+        #!lua flags=allow-oom
+        for _, element in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+            if string.find(element, ARGV[1]) then redis.call('LREM', KEYS[1], 1, element) end
+        end
+        redis.call('UNLINK', KEYS[2])
+        return 1
+        """)
+
     /// KEYS processing ("" for none), letters, ids, next id; ARGV element, letter, most letters kept. Answers the id; 0 when the
     /// element was not held.
     static let bury = RedisScript(

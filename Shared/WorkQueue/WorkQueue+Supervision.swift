@@ -8,12 +8,10 @@ extension WorkQueue {
         try await redis.send("SET", "suite:generation", RedisArgument(Timestamp.now.text), "NX").get() != .null
     }
 
-    /// Takes a reference and its body off a list: its batch has ended in another way.
+    /// Takes a batch's reference, whatever its attempt, and its body off a list: the batch has ended in another way.
     package func remove(_ message: WorkMessage, from queue: QueueName) async throws(RedisError) {
-        let replies = try await redis.pipeline([
-            ["LREM", RedisArgument(queue.rawValue), "0", RedisArgument(message.bytes)],
-            ["DEL", RedisArgument(queue.bodyKey(message.batchID))],
-        ])
-        for reply in replies { _ = try reply.get() }
+        _ = try await redis.run(
+            QueueScripts.remove, keys: [queue.rawValue, queue.bodyKey(message.batchID)],
+            arguments: [RedisArgument("\"batch_id\":\(message.batchID)[,}]")])
     }
 }

@@ -93,6 +93,20 @@ struct WorkQueueTests {
         #expect(try await fixture.queue.deadLetters().total == 0)
     }
 
+    @Test func aLostDeliveryIsTakenOffItsListAlthoughItsAttemptHasGrown() async throws {
+        let fixture = try await QueueFixture()
+        try await fixture.push(4...4)
+        try await fixture.push(41...42)
+        let consumer = try await fixture.consumer(of: .embed)
+        _ = try await consumer.claim(upTo: 3, wait: .zero)
+        try await fixture.kill(consumer)
+        let lost = try await fixture.queue.reap()
+        let poison = try #require(lost.first { $0.message.batchID == 4 })
+        try await fixture.queue.remove(poison.message, from: poison.queue)
+        #expect(try await fixture.queue.queuedBatchIDs() == [41, 42])
+        #expect(try await fixture.keys("body:*").sorted() == ["body:embed:41", "body:embed:42"])
+    }
+
     @Test func keepsEpochHints() async throws {
         let fixture = try await QueueFixture()
         #expect(await fixture.queue.epochHint(job: "a") == nil)
