@@ -3,6 +3,7 @@ import HTTPClient
 import HTTPServer
 import Postgres
 import Redis
+import ServiceClients
 import ServiceRuntime
 import SyncJobs
 import WorkQueue
@@ -26,7 +27,9 @@ enum DataHarvester {
             let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
             let connectors = SourceConnectors(settings: configuration.sources, datasources: datasources)
             let processor = RemotePageProcessor(
-                client: HTTPClient(metrics: metrics, log: log), url: configuration.dataProcessorURL, token: configuration.internalToken)
+                client: DataProcessorClient(
+                    client: HTTPClient(metrics: metrics, log: log), url: configuration.dataProcessorURL,
+                    internalToken: configuration.internalToken))
             let worker = HarvestWorker(
                 consumer: QueueConsumer(
                     queue: .harvest, service: "data-harvester", redisURL: configuration.redisURL, lease: configuration.lease,

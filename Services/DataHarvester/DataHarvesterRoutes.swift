@@ -11,6 +11,13 @@ struct DataHarvesterRoutes: Sendable {
     let metrics: Metrics
     let internalToken: String?
 
+    /// Somebody waits: no query may take as long as in a sync.
+    private var quickConnectors: SourceConnectors {
+        var settings = connectors.settings
+        settings.statementTimeout = min(settings.statementTimeout, .seconds(20))
+        return SourceConnectors(settings: settings, datasources: connectors.datasources)
+    }
+
     static let version = "0.1.0"
 
     func router(shutdown: Shutdown) -> Router {
@@ -31,7 +38,8 @@ struct DataHarvesterRoutes: Sendable {
 
     /// Opens the source that the body describes and closes it again.
     private func answering(_ answer: @escaping Answer) -> Handler {
-        { request in
+        let connectors = quickConnectors
+        return { request in
             do {
                 let source = try await SourceRequest(try request.json(), connectors: connectors)
                 let connector = try await connectors.connector(for: source.source)

@@ -18,7 +18,7 @@ struct DatasourceRoutes: Sendable {
     func add(to router: inout Router) {
         router.on("POST", "/api/datasources") { try await create($0) }
         router.on("GET", "/api/datasources") { try await list($0) }
-        router.on("POST", "/api/datasources/test-connection") { try await ask(.test, with: $0.json(), $0) }
+        router.on("POST", "/api/datasources/test-connection") { try await ask(.test, with: $0.json().object ?? [:], $0) }
         router.on("GET", "/api/datasources/:id") { try await show($0) }
         router.on("PUT", "/api/datasources/:id") { try await update($0) }
         router.on("DELETE", "/api/datasources/:id") { try await remove($0) }
@@ -107,16 +107,22 @@ struct DatasourceRoutes: Sendable {
     ) async throws -> HTTPResponse {
         var body = members
         body["datasource_id"] = .string(datasource.id)
-        return try await ask(question, with: .object(body), request)
+        return try await ask(question, with: body, request)
     }
 
-    /// The harvester's answer is passed on as it is: it names the place and the field.
+    /// The harvester's answer is passed on, in this API's words: it names the place and the field.
     private func ask(
-        _ question: DataHarvesterClient.Question, with body: JSONValue, _ request: HTTPRequest
+        _ question: DataHarvesterClient.Question, with body: JSONObject, _ request: HTTPRequest
     ) async throws -> HTTPResponse {
-        let answer = try await harvester.ask(question, body, trace: request.trace)
+        var asked = SourceTranslation.question(body)
+        asked["datasource_id"] = body["datasource_id"]
+        let answer = try await harvester.ask(question, .object(asked), trace: request.trace)
+        let type = answer.header("content-type") ?? "application/json"
+        guard let object = try? JSONReader.parse(answer.body).object else {
+            return .bytes(answer.body, contentType: type, status: answer.status)
+        }
         return .bytes(
-            answer.body, contentType: answer.header("content-type") ?? "application/json", status: answer.status)
+            JSONValue.object(SourceTranslation.answer(object)).serializedBytes, contentType: type, status: answer.status)
     }
 }
 
