@@ -32,11 +32,14 @@ enum DataHarvester {
                     internalToken: configuration.internalToken))
             let worker = HarvestWorker(
                 consumer: QueueConsumer(
-                    queue: .harvest, service: "data-harvester", redisURL: configuration.redisURL, lease: configuration.lease,
+                    queue: .harvest, service: "data-harvester", redisURL: configuration.redisURL,
+                    lease: configuration.lease,
                     metrics: metrics, log: log, limits: configuration.queueLimits),
                 queue: WorkQueue(redis: redis, metrics: metrics, log: log, limits: configuration.queueLimits),
-                jobs: SyncJobStore(pool: pool, log: log), datasources: datasources, connectors: connectors, processor: processor,
-                settings: configuration.harvest, concurrency: configuration.concurrency, failpoints: configuration.failpoints,
+                jobs: SyncJobStore(pool: pool, log: log), datasources: datasources, connectors: connectors,
+                processor: processor,
+                settings: configuration.harvest, concurrency: configuration.concurrency,
+                failpoints: configuration.failpoints,
                 metrics: metrics, log: log)
             let health = HealthChecks()
             await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
@@ -48,7 +51,9 @@ enum DataHarvester {
             let server = HTTPServer(
                 host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
                 metrics: metrics, accessLog: configuration.accessLog)
-            try await ServiceGroup([server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
+            try await ServiceGroup(
+                [server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+            ).run()
         }
     }
 }

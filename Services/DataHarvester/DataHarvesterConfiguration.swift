@@ -46,19 +46,22 @@ struct DataHarvesterConfiguration: Sendable {
         host = settings.string("HOST", default: "127.0.0.1")
         port = settings.integer("PORT", default: 8003, in: 0...65535)
         databaseURL = settings.url(
-            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite", schemes: ["postgresql", "postgres"])
+            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
+            schemes: ["postgresql", "postgres"])
         databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 8, in: 2...200)
         redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "rediss", "unix"])
         queueLimits = QueueLimits(
             messages: settings.integer("QUEUE_MAX_MESSAGES", default: 1000, in: 10...1_000_000),
             bytes: settings.integer("QUEUE_MAX_BYTES", default: 128 << 20, in: (1 << 20)...(1 << 36)))
         lease = .seconds(settings.integer("LEASE_SECONDS", default: 10, in: 1...600))
-        dataProcessorURL = settings.url("DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: ["http", "https"])
+        dataProcessorURL = settings.url(
+            "DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: ["http", "https"])
         internalToken = settings.secret("INTERNAL_TOKEN")
         sources = .init()
         sources.folder = settings.string("FILES_DIR")
         sources.allowSuperuser = settings.flag("ALLOW_SUPERUSER_SOURCES", default: false)
-        sources.statementTimeout = .seconds(settings.integer("SOURCE_STATEMENT_TIMEOUT_SECONDS", default: 60, in: 1...3600))
+        sources.statementTimeout = .seconds(
+            settings.integer("SOURCE_STATEMENT_TIMEOUT_SECONDS", default: 60, in: 1...3600))
         sources.overlap = .seconds(settings.integer("INCREMENTAL_OVERLAP_SECONDS", default: 300, in: 0...604_800))
         sources.csv.rowBytes = settings.integer("CSV_MAX_ROW_BYTES", default: 1 << 20, in: 1024...(256 << 20))
         let networks = (settings.string("SOURCE_NETWORKS") ?? "").split(separator: ",").map { $0.filter { $0 != " " } }

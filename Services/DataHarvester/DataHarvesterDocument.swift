@@ -11,14 +11,19 @@ enum DataHarvesterDocument {
         ],
         "paths": [
             "/sources/test": operation("testSource", "Whether a source can be reached and read", answer: "Test"),
-            "/sources/preview": operation("previewSource", "The first rows, what they would become, and how many there are", answer: "Preview"),
+            "/sources/preview": operation(
+                "previewSource", "The first rows, what they would become, and how many there are", answer: "Preview"),
             "/sources/count": operation("countSource", "How many rows a full sync would read", answer: "Count"),
-            "/sources/validate": operation("validateSource", "Whether a query would be run, and its columns", answer: "Validation"),
+            "/sources/validate": operation(
+                "validateSource", "Whether a query would be run, and its columns", answer: "Validation"),
             "/openapi.json": [
                 "get": [
                     "operationId": "document", "summary": "This document", "security": token,
                     "responses": [
-                        "200": ["description": "OpenAPI 3.1", "content": ["application/json": ["schema": ["type": "object"]]]],
+                        "200": [
+                            "description": "OpenAPI 3.1",
+                            "content": ["application/json": ["schema": ["type": "object"]]],
+                        ],
                         "401": problem("401"),
                     ],
                 ]
@@ -29,7 +34,9 @@ enum DataHarvesterDocument {
             "/metrics": operational("Prometheus text format", type: "text/plain", failing: false),
         ],
         "components": [
-            "securitySchemes": ["internalToken": ["type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set"]],
+            "securitySchemes": [
+                "internalToken": ["type": "http", "scheme": "bearer", "description": "INTERNAL_TOKEN, when one is set"]
+            ],
             "schemas": schemas,
         ],
     ]
@@ -46,24 +53,31 @@ enum DataHarvesterDocument {
                 "datasource_id": ["type": ["string", "null"]],
                 "type": ["enum": .array(Datasource.Kind.allCases.map { .string($0.rawValue) } + [.null])],
                 "connection_config": ["type": ["object", "null"]], "query_template": ["type": ["string", "null"]],
-                "field_mapping": ["type": ["object", "null"]], "embedding_fields": ["type": ["array", "null"], "items": string],
-                "embedding_template": ["type": ["string", "null"]], "processing": ["type": ["array", "null"], "items": ["type": "object"]],
+                "field_mapping": ["type": ["object", "null"]],
+                "embedding_fields": ["type": ["array", "null"], "items": string],
+                "embedding_template": ["type": ["string", "null"]],
+                "processing": ["type": ["array", "null"], "items": ["type": "object"]],
                 "limit": ["type": ["integer", "null"], "minimum": 1, "maximum": 100, "default": 5],
             ],
         ],
-        "Test": object(["ok": ["const": true], "server": string, "latency_ms": ["type": "number"], "details": ["type": "object"]]),
+        "Test": object([
+            "ok": ["const": true], "server": string, "latency_ms": ["type": "number"], "details": ["type": "object"],
+        ]),
         "Count": object(["total": ["type": "integer"], "is_exact": ["type": "boolean"]]),
         "Validation": object(["valid": ["const": true], "columns": strings, "notes": strings]),
         "Preview": object([
             "columns": strings, "rows": ["type": "array", "items": ["type": "object"]],
-            "records": ["type": "array", "items": ["type": "object"]], "notes": strings, "total": ["type": ["integer", "null"]],
+            "records": ["type": "array", "items": ["type": "object"]], "notes": strings,
+            "total": ["type": ["integer", "null"]],
             "total_is_exact": ["type": "boolean"],
         ]),
         "Problem": [
             "type": "object", "required": ["type", "title", "status", "detail"],
             "properties": [
                 "type": string, "title": string, "status": ["type": "integer"], "detail": string, "instance": string,
-                "code": ["type": "string", "description": "What failed: wrong_credentials, unreachable, invalid_query, ..."],
+                "code": [
+                    "type": "string", "description": "What failed: wrong_credentials, unreachable, invalid_query, ...",
+                ],
                 "position": ["type": "integer", "description": "The character of the query template, from 1"],
                 "errors": ["type": "array", "items": object(["field": string, "message": string])],
             ],
@@ -83,12 +97,15 @@ enum DataHarvesterDocument {
             "content": ["application/json": ["schema": ["$ref": .string("#/components/schemas/\(answer)")]]],
         ]
         var responses = JSONObject([("200", success)])
-        for status in ["400", "401", "404", "408", "413", "422", "431", "502", "503", "504"] { responses[status] = problem(status) }
+        for status in ["400", "401", "404", "408", "413", "422", "431", "502", "503", "504"] {
+            responses[status] = problem(status)
+        }
         return [
             "post": [
                 "operationId": .string(id), "summary": .string(summary), "security": token,
                 "requestBody": [
-                    "required": true, "content": ["application/json": ["schema": ["$ref": "#/components/schemas/SourceRequest"]]],
+                    "required": true,
+                    "content": ["application/json": ["schema": ["$ref": "#/components/schemas/SourceRequest"]]],
                 ],
                 "responses": .object(responses),
             ]

@@ -62,7 +62,8 @@ struct DataHarvesterRoutes: Sendable {
         let result = try await connector.test()
         return JSONObject([
             ("ok", true), ("server", .string(result.server)),
-            ("latency_ms", .number(((ContinuousClock.now - start) / .milliseconds(1)).rounded())), ("details", .object(result.details)),
+            ("latency_ms", .number(((ContinuousClock.now - start) / .milliseconds(1)).rounded())),
+            ("details", .object(result.details)),
         ])
     }
 

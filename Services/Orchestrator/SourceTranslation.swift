@@ -5,8 +5,10 @@ import WireProtocol
 enum SourceTranslation {
     /// What the harvester wants to know of a datasource that is being described; the rest of it does not concern a source.
     private static let asked = [
-        "type": "type", "connectionConfig": "connection_config", "queryTemplate": "query_template", "query": "query_template",
-        "fieldMapping": "field_mapping", "embeddingFields": "embedding_fields", "processing": "processing", "limit": "limit",
+        "type": "type", "connectionConfig": "connection_config", "queryTemplate": "query_template",
+        "query": "query_template",
+        "fieldMapping": "field_mapping", "embeddingFields": "embedding_fields", "processing": "processing",
+        "limit": "limit",
     ]
     private static let answered = ["latency_ms": "latencyMs", "total_is_exact": "totalIsExact", "is_exact": "isExact"]
 

@@ -21,7 +21,8 @@ struct ConnectionRules {
         for name in config.names where !allowed.contains(name) {
             reader.refuse(
                 "connectionConfig.\(name)",
-                "is not a setting of \(type.rawValue): \(allowed.subtracting(["hasSecrets", "file"]).sorted().joined(separator: ", "))")
+                "is not a setting of \(type.rawValue): \(allowed.subtracting(["hasSecrets", "file"]).sorted().joined(separator: ", "))"
+            )
         }
         switch type {
         case .postgresql, .mysql, .mssql: checkDatabase(config, &reader)
@@ -37,7 +38,9 @@ struct ConnectionRules {
         }
     }
 
-    private func text(_ config: JSONObject, _ name: String, _ reader: inout DraftReader, required: Bool = false) -> String? {
+    private func text(_ config: JSONObject, _ name: String, _ reader: inout DraftReader, required: Bool = false)
+        -> String?
+    {
         let field = "connectionConfig.\(name)"
         if required { return reader.text(config[name], field, maximum: 4000) }
         return reader.optionalText(config[name], field, maximum: 4000)
@@ -45,15 +48,20 @@ struct ConnectionRules {
 
     private func checkDatabase(_ config: JSONObject, _ reader: inout DraftReader) {
         if config["url"]?.isNull ?? true {
-            if let host = text(config, "host", &reader, required: true), host.contains(where: { "/,; '\\".contains($0) }) {
+            if let host = text(config, "host", &reader, required: true),
+                host.contains(where: { "/,; '\\".contains($0) })
+            {
                 reader.refuse("connectionConfig.host", "must be one host name or address")
             }
             _ = text(config, "database", &reader, required: true)
             _ = text(config, "user", &reader, required: true)
         } else if let url = text(config, "url", &reader) {
-            let schemes = type == .postgresql ? ["postgresql", "postgres"] : type == .mysql ? ["mysql", "mariadb"] : ["mssql", "sqlserver"]
+            let schemes =
+                type == .postgresql
+                ? ["postgresql", "postgres"] : type == .mysql ? ["mysql", "mariadb"] : ["mssql", "sqlserver"]
             let parts = URLComponents(string: url)
-            if parts?.scheme.map({ !schemes.contains($0) }) ?? true || parts?.host?.isEmpty ?? true || url.contains(",") {
+            if parts?.scheme.map({ !schemes.contains($0) }) ?? true || parts?.host?.isEmpty ?? true || url.contains(",")
+            {
                 reader.refuse("connectionConfig.url", "must look like \(schemes[0])://user:password@host/database")
             }
             for name in ["host", "port", "database", "user"] where !(config[name]?.isNull ?? true) {
@@ -65,7 +73,9 @@ struct ConnectionRules {
         switch config["tls"] {
         case nil, .null, .bool: break
         case .string(let mode) where ["disable", "prefer", "require", "verify-ca", "verify-full"].contains(mode): break
-        default: reader.refuse("connectionConfig.tls", "must be true, false, disable, prefer, require, verify-ca or verify-full")
+        default:
+            reader.refuse(
+                "connectionConfig.tls", "must be true, false, disable, prefer, require, verify-ca or verify-full")
         }
     }
 
@@ -103,10 +113,12 @@ struct ConnectionRules {
             }
         }
         if let delimiter = text(config, "delimiter", &reader), FileSettings.delimiter(delimiter) == nil {
-            reader.refuse("connectionConfig.delimiter", "must be one ASCII character, or tab; not a quote or a line break")
+            reader.refuse(
+                "connectionConfig.delimiter", "must be one ASCII character, or tab; not a quote or a line break")
         }
         if let encoding = text(config, "encoding", &reader), FileSettings.Encoding(name: encoding) == nil {
-            reader.refuse("connectionConfig.encoding", "must be utf-8, utf-16, utf-16le, utf-16be, latin-1 or windows-1252")
+            reader.refuse(
+                "connectionConfig.encoding", "must be utf-8, utf-16, utf-16le, utf-16be, latin-1 or windows-1252")
         }
         _ = text(config, "sheet", &reader)
     }
@@ -134,7 +146,8 @@ package enum FileSettings {
     /// `;`, `tab`, `\t`: one byte that is no quote and no line break.
     package static func delimiter(_ text: String) -> UInt8? {
         if text.lowercased() == "tab" || text == "\\t" { return 0x09 }
-        guard text.utf8.count == 1, let byte = text.utf8.first, byte < 0x80, ![0x22, 0x0A, 0x0D, 0].contains(byte) else { return nil }
+        guard text.utf8.count == 1, let byte = text.utf8.first, byte < 0x80, ![0x22, 0x0A, 0x0D, 0].contains(byte)
+        else { return nil }
         return byte
     }
 }

@@ -64,7 +64,11 @@ enum ConnectionSecrets {
             var headers = given["headers"]?.object ?? JSONObject()
             for name in shown.names where headers[name] == nil {
                 guard let value = kept[name] else { continue }
-                if target(plain) == target(storedPlain) { headers[name] = value } else { needed.append("headers.\(name)") }
+                if target(plain) == target(storedPlain) {
+                    headers[name] = value
+                } else {
+                    needed.append("headers.\(name)")
+                }
             }
             if !headers.isEmpty { merged["headers"] = .object(headers) }
         }

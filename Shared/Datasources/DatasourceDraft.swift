@@ -79,7 +79,8 @@ package struct DatasourceDraft: Sendable, Equatable {
 
     /// What may stand in a body; the server's own members are accepted and ignored, so that what GET gave can be sent back.
     private static let known: Set<String> = [
-        "name", "type", "connectionConfig", "queryTemplate", "fieldMapping", "embeddingFields", "embedding", "processing",
+        "name", "type", "connectionConfig", "queryTemplate", "fieldMapping", "embeddingFields", "embedding",
+        "processing",
         "qdrantCollection", "syncSchedule", "webhookEnabled", "status", "description", "id", "createdAt", "updatedAt",
         "webhookSecret", "hasWebhookSecret", "file", "lastSync", "nextSyncAt",
     ]
@@ -89,7 +90,9 @@ package struct DatasourceDraft: Sendable, Equatable {
 struct DraftReader {
     private(set) var problems: [FieldProblem] = []
 
-    mutating func refuse(_ field: String, _ message: String) { problems.append(FieldProblem(field: field, message: message)) }
+    mutating func refuse(_ field: String, _ message: String) {
+        problems.append(FieldProblem(field: field, message: message))
+    }
 
     mutating func text(_ value: JSONValue?, _ field: String, maximum: Int) -> String? {
         guard let value, !value.isNull else {
@@ -244,7 +247,9 @@ struct DraftReader {
         guard let template else { return }
         do {
             let fields = try TextTemplate(template).fields
-            if fields.isEmpty { refuse("embedding.template", "names no {{field}}: every record would have the same text") }
+            if fields.isEmpty {
+                refuse("embedding.template", "names no {{field}}: every record would have the same text")
+            }
             for name in fields where !mapped.contains(name) {
                 refuse("embedding.template", "{{\(name)}} is not mapped: fieldMapping has no such payload field")
             }

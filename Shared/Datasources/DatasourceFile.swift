@@ -19,7 +19,8 @@ package struct DatasourceFile: Sendable, Equatable {
 
     package var json: JSONObject {
         JSONObject([
-            ("name", .string(name)), ("size", JSONValue(size)), ("sha256", .string(sha256)), ("uploadedAt", .string(createdAt.text)),
+            ("name", .string(name)), ("size", JSONValue(size)), ("sha256", .string(sha256)),
+            ("uploadedAt", .string(createdAt.text)),
         ])
     }
 }
@@ -66,7 +67,9 @@ extension DatasourceStore {
             }
         } catch {
             _ = try? await pool.query("DELETE FROM datasource_file_chunks WHERE file_id = $1", [.uuid(id)])
-            if case PostgresError.server(sqlState: "23503", message: _) = error { throw DatasourcesError.notFound(id: datasourceID) }
+            if case PostgresError.server(sqlState: "23503", message: _) = error {
+                throw DatasourcesError.notFound(id: datasourceID)
+            }
             throw error
         }
         // Chunks of uploads that a crash cut off.
@@ -87,7 +90,8 @@ extension DatasourceStore {
             """, [.uuid(datasourceID)])
         return rows.first.map { row in
             DatasourceFile(
-                id: row.text(0) ?? "", name: row.text(1) ?? "", size: Int(row.int(2) ?? 0), sha256: Hex.encode(row.bytes(3) ?? []),
+                id: row.text(0) ?? "", name: row.text(1) ?? "", size: Int(row.int(2) ?? 0),
+                sha256: Hex.encode(row.bytes(3) ?? []),
                 createdAt: Timestamp(milliseconds: row.int(4) ?? 0))
         }
     }

@@ -56,7 +56,9 @@ package struct DatasourceStore: Sendable {
         } catch let error as ConnectionSecrets.NeededAgain {
             throw DatasourcesError.invalid(
                 error.members.map {
-                    FieldProblem(field: "connectionConfig.\($0)", message: "give it again: the server it was given for has changed")
+                    FieldProblem(
+                        field: "connectionConfig.\($0)",
+                        message: "give it again: the server it was given for has changed")
                 })
         }
         let values: [PostgresValue] =
@@ -148,7 +150,8 @@ package struct DatasourceStore: Sendable {
         return try Self.json(bytes, "connection_secrets").object ?? JSONObject()
     }
 
-    private func open(_ sealed: String, _ datasource: Datasource, _ column: String) throws(DatasourcesError) -> [UInt8] {
+    private func open(_ sealed: String, _ datasource: Datasource, _ column: String) throws(DatasourcesError) -> [UInt8]
+    {
         do {
             return try keyRing.open(sealed, context: Self.context(datasource.id, column))
         } catch {
@@ -170,8 +173,10 @@ package struct DatasourceStore: Sendable {
             .text(draft.name), .text(draft.type.rawValue), .text(JSONValue.object(plain).serialized),
             PostgresValue(draft.queryTemplate), .text(JSONValue.object(draft.mapping.json).serialized),
             .text(JSONValue.array(draft.embeddingFields.map(JSONValue.string)).serialized),
-            .text(JSONValue.object(draft.embedding.json).serialized), .text(JSONValue.array(draft.processing).serialized),
-            .text(draft.collection), PostgresValue(draft.syncSchedule), .bool(draft.webhookEnabled), .text(draft.status.rawValue),
+            .text(JSONValue.object(draft.embedding.json).serialized),
+            .text(JSONValue.array(draft.processing).serialized),
+            .text(draft.collection), PostgresValue(draft.syncSchedule), .bool(draft.webhookEnabled),
+            .text(draft.status.rawValue),
             PostgresValue(draft.description),
         ]
     }
@@ -183,7 +188,8 @@ package struct DatasourceStore: Sendable {
         func array(_ name: String) throws(DatasourcesError) -> [JSONValue] {
             try json(row.bytes(name) ?? [], name).array ?? []
         }
-        guard let id = row.text("id"), let name = row.text("name"), let type = row.text("type").flatMap(Datasource.Kind.init),
+        guard let id = row.text("id"), let name = row.text("name"),
+            let type = row.text("type").flatMap(Datasource.Kind.init),
             let mapping = FieldMapping(try object("field_mapping")),
             let status = row.text("status").flatMap(Datasource.Status.init)
         else { throw .corrupt(row.text("id") ?? "") }
@@ -194,7 +200,8 @@ package struct DatasourceStore: Sendable {
             embedding: Datasource.Embedding(try object("embedding")), processing: try array("processing"),
             collection: row.text("collection") ?? "", syncSchedule: row.text("sync_schedule"),
             webhookEnabled: row.bool("webhook_enabled") ?? false, status: status, description: row.text("description"),
-            createdAt: Timestamp(milliseconds: row.int("created") ?? 0), updatedAt: Timestamp(milliseconds: row.int("updated") ?? 0),
+            createdAt: Timestamp(milliseconds: row.int("created") ?? 0),
+            updatedAt: Timestamp(milliseconds: row.int("updated") ?? 0),
             sealedSecrets: row.text("connection_secrets"), sealedWebhookSecret: row.text("webhook_secret") ?? "")
     }
 

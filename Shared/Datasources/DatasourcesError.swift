@@ -28,7 +28,8 @@ package struct FieldProblem: Sendable, Equatable {
 extension DatasourcesError: CustomStringConvertible {
     package var description: String {
         switch self {
-        case .invalid(let problems): "datasource: " + problems.map { "\($0.field): \($0.message)" }.joined(separator: "; ")
+        case .invalid(let problems):
+            "datasource: " + problems.map { "\($0.field): \($0.message)" }.joined(separator: "; ")
         case .nameTaken(let name): "datasource: the name \(name) is taken"
         case .notFound(let id): "datasource: there is none with id \(id)"
         case .fileTooLarge(let limit): "datasource: the file is larger than \(limit) bytes"

@@ -49,6 +49,8 @@ package struct FieldMapping: Sendable, Equatable {
     /// The source columns that mapping needs, each once, in order.
     package var columns: [String] {
         var seen = Set<String>()
-        return ([key] + [updatedAt, deletedAt].compactMap { $0 } + fields.map(\.column)).filter { seen.insert($0).inserted }
+        return ([key] + [updatedAt, deletedAt].compactMap { $0 } + fields.map(\.column)).filter {
+            seen.insert($0).inserted
+        }
     }
 }

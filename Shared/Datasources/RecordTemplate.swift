@@ -117,7 +117,8 @@ package struct RecordTemplate: Sendable {
         case .null: return refuse("is NULL")
         case .string(let text) where text.utf8.allSatisfy { $0 == 0x20 }: return refuse("is empty")
         case .string(let text) where text.utf8.contains(0): return refuse("holds a zero byte")
-        case .string(let text) where text.utf8.count > maximumKeyBytes: return refuse("is longer than \(maximumKeyBytes) bytes")
+        case .string(let text) where text.utf8.count > maximumKeyBytes:
+            return refuse("is longer than \(maximumKeyBytes) bytes")
         case .string(let text): return .success(text)
         case .integer, .unsigned, .number: return .success(value.serialized)
         case .bool, .array, .object: return refuse("is a JSON \(value.kind), not a text or number")

@@ -63,7 +63,9 @@ package struct VectorCollectionStore: Sendable {
                 VALUES ($1, $2, 1, $3, $4, 'active')
                 """, [.text(name), .uuid(id), .int(Int64(vectorSize)), PostgresValue(space?.identifier)])
         }
-        guard let collection = try await collection(name: name) else { throw DatasourcesError.corrupt("collection \(name)") }
+        guard let collection = try await collection(name: name) else {
+            throw DatasourcesError.corrupt("collection \(name)")
+        }
         return collection
     }
 
@@ -73,18 +75,22 @@ package struct VectorCollectionStore: Sendable {
 
     package func collection(physicalName: String) async throws -> VectorCollection? {
         try await collections(
-            where: "c.id = (SELECT collection_id FROM vector_collection_versions WHERE physical_name = $1)", [.text(physicalName)]
+            where: "c.id = (SELECT collection_id FROM vector_collection_versions WHERE physical_name = $1)",
+            [.text(physicalName)]
         ).first
     }
 
     package func collections() async throws -> [VectorCollection] { try await collections(where: "true", []) }
 
     /// A further physical collection, `name@2`, being built; the one that is being built already where its space is the same.
-    package func addVersion(of collection: VectorCollection, vectorSize: Int, space: EmbeddingSpace) async throws -> VectorCollection.Version {
+    package func addVersion(of collection: VectorCollection, vectorSize: Int, space: EmbeddingSpace) async throws
+        -> VectorCollection.Version
+    {
         if let building = collection.building, building.space == space { return building }
         let number = (collection.versions.map(\.number).max() ?? 0) + 1
         let version = VectorCollection.Version(
-            physicalName: "\(collection.name)@\(number)", number: number, vectorSize: vectorSize, space: space, state: .building)
+            physicalName: "\(collection.name)@\(number)", number: number, vectorSize: vectorSize, space: space,
+            state: .building)
         _ = try await pool.query(
             """
             INSERT INTO vector_collection_versions (physical_name, collection_id, number, vector_size, space, state)
@@ -107,13 +113,15 @@ package struct VectorCollectionStore: Sendable {
                 "UPDATE vector_collection_versions SET state = 'active' WHERE collection_id = $1 AND physical_name = $2",
                 [.uuid(collection.id), .text(physicalName)])
             guard rows.affected == 1 else { throw DatasourcesError.corrupt("collection \(physicalName)") }
-            _ = try await transaction.query("UPDATE vector_collections SET updated_at = now() WHERE id = $1", [.uuid(collection.id)])
+            _ = try await transaction.query(
+                "UPDATE vector_collections SET updated_at = now() WHERE id = $1", [.uuid(collection.id)])
         }
     }
 
     package func removeVersion(physicalName: String) async throws {
         _ = try await pool.query(
-            "DELETE FROM vector_collection_versions WHERE physical_name = $1 AND state <> 'active'", [.text(physicalName)])
+            "DELETE FROM vector_collection_versions WHERE physical_name = $1 AND state <> 'active'",
+            [.text(physicalName)])
     }
 
     /// The space of a version that was made by hand, once its first vectors come.
@@ -125,7 +133,8 @@ package struct VectorCollectionStore: Sendable {
 
     package func setTotalPoints(name: String, _ total: Int64) async throws {
         _ = try await pool.query(
-            "UPDATE vector_collections SET total_points = $2 WHERE name = $1 AND total_points <> $2", [.text(name), .int(total)])
+            "UPDATE vector_collections SET total_points = $2 WHERE name = $1 AND total_points <> $2",
+            [.text(name), .int(total)])
     }
 
     package func markSynced(name: String) async throws {
@@ -162,7 +171,8 @@ package struct VectorCollectionStore: Sendable {
                 VectorCollection(
                     id: id, name: row.text(1) ?? "", distance: row.text(2) ?? "Cosine", datasourceID: row.text(3),
                     totalPoints: row.int(4) ?? 0, lastSyncedAt: row.int(5).map(Timestamp.init(milliseconds:)),
-                    createdAt: Timestamp(milliseconds: row.int(6) ?? 0), updatedAt: Timestamp(milliseconds: row.int(7) ?? 0),
+                    createdAt: Timestamp(milliseconds: row.int(6) ?? 0),
+                    updatedAt: Timestamp(milliseconds: row.int(7) ?? 0),
                     versions: [version]))
         }
         return collections

@@ -34,7 +34,8 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
         let text = "a,b\r\n\"x, \"\"y\"\"\",2\n\n\"two\nlines\r\nthree\",\"\"\rlast,\"q\"tail\n,\n\"end\""
         #expect(
             parse(Array(text.utf8), part: part) == [
-                ["1", "a", "b"], ["2", "x, \"y\"", "2"], ["4", "two\nlines\r\nthree", ""], ["7", "last", "qtail"], ["8", "", ""], ["9", "end"],
+                ["1", "a", "b"], ["2", "x, \"y\"", "2"], ["4", "two\nlines\r\nthree", ""], ["7", "last", "qtail"],
+                ["8", "", ""], ["9", "end"],
             ])
     }
 
@@ -43,7 +44,10 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
         #expect(
             parse(Array(text.utf8), part: part) == [
                 ["1", "a", "b"],
-                ["2", "row_malformed", "line 2: the quote that opens in column 2 is not closed before the end of the file"],
+                [
+                    "2", "row_malformed",
+                    "line 2: the quote that opens in column 2 is not closed before the end of the file",
+                ],
                 ["3", "2", "x"], ["4", "3", "y"],
             ])
     }
@@ -51,7 +55,10 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     @Test(arguments: [64, Int.max]) func looksForTheEndOfAQuoteWithinTheLimitOnly(part: Int) {
         let text = "a,b\n1,\"open\n" + String(repeating: "2,x\n", count: 1000)
         let found = parse(Array(text.utf8), part: part, limit: 256)
-        #expect(found[1] == ["2", "row_malformed", "line 2: the quote that opens in column 2 is not closed within 256 bytes"])
+        #expect(
+            found[1] == [
+                "2", "row_malformed", "line 2: the quote that opens in column 2 is not closed within 256 bytes",
+            ])
         #expect(found.count == 1002)
         #expect(found.last == ["1002", "2", "x"])
     }
@@ -59,12 +66,19 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     @Test(arguments: [64, 5000, Int.max]) func aLongLineFailsAloneAndNamesTheLimit(part: Int) {
         for long in [String(repeating: "x", count: 3000), "\"" + String(repeating: "y", count: 3000) + "\""] {
             let found = parse(Array("a,b\n1,\(long)\n2,z\n".utf8), part: part, limit: 1000)
-            #expect(found == [["1", "a", "b"], ["2", "row_too_large", "line 2: the row is longer than 1000 bytes"], ["3", "2", "z"]])
+            #expect(
+                found == [
+                    ["1", "a", "b"], ["2", "row_too_large", "line 2: the row is longer than 1000 bytes"],
+                    ["3", "2", "z"],
+                ])
         }
     }
 
     @Test func badBytesAreTold() {
-        #expect(parse(Array("a,b\n1,".utf8) + [0xC0, 0xAF] + Array("\n2,x".utf8)) == [["1", "a", "b"], ["2", "1", "<invalid>"], ["3", "2", "x"]])
+        #expect(
+            parse(Array("a,b\n1,".utf8) + [0xC0, 0xAF] + Array("\n2,x".utf8)) == [
+                ["1", "a", "b"], ["2", "1", "<invalid>"], ["3", "2", "x"],
+            ])
     }
 }
 
@@ -75,7 +89,9 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     ) -> CSVConnector {
         CSVConnector(file: MemoryFile(content: content, partBytes: part), settings: settings, key: key, limits: limits)
     }
-    private func all(_ connector: CSVConnector, limit: Int = 2) async throws -> (rows: [JSONObject], failures: [RowFailure]) {
+    private func all(_ connector: CSVConnector, limit: Int = 2) async throws -> (
+        rows: [JSONObject], failures: [RowFailure]
+    ) {
         var (rows, failures): ([JSONObject], [RowFailure]) = ([], [])
         var cursor: String?
         while true {
@@ -88,7 +104,8 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     }
     private static let text = "id;name\n1;Söl\n2;\"a;b\"\n3;€\n"
     private let expected = [
-        JSONObject([("id", "1"), ("name", "Söl")]), JSONObject([("id", "2"), ("name", "a;b")]), JSONObject([("id", "3"), ("name", "€")]),
+        JSONObject([("id", "1"), ("name", "Söl")]), JSONObject([("id", "2"), ("name", "a;b")]),
+        JSONObject([("id", "3"), ("name", "€")]),
     ]
 
     @Test(arguments: [1, 3, 1 << 20]) func readsEveryEncoding(part: Int) async throws {
@@ -120,14 +137,17 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     }
 
     @Test func goesOnFromACheckpointInAnotherReader() async throws {
-        for content in [Array(Self.text.utf8), [0xEF, 0xBB, 0xBF] + Array(Self.text.utf8), gzip(Array(Self.text.utf8))] {
+        for content in [
+            Array(Self.text.utf8), [0xEF, 0xBB, 0xBF] + Array(Self.text.utf8), gzip(Array(Self.text.utf8)),
+        ] {
             let first = try await connector(content).readPage(after: nil, limit: 1, window: nil)
             let rest = try await connector(content).readPage(after: first.next, limit: 10, window: nil)
             #expect(first.rows.map(\.values) + rest.rows.map(\.values) == expected)
             #expect(rest.rows.first?.position == "line 3")
         }
         let first = try await connector(Array(Self.text.utf8)).readPage(after: nil, limit: 1, window: nil)
-        let other = try await connector(Array((Self.text + "4;x\n").utf8)).readPage(after: first.next, limit: 10, window: nil)
+        let other = try await connector(Array((Self.text + "4;x\n").utf8)).readPage(
+            after: first.next, limit: 10, window: nil)
         #expect(other.rows.count == 4)
         #expect(other.notes.count == 1)
     }
@@ -139,7 +159,8 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
         #expect(
             found.failures.map { "\($0.failure.type) \($0.failure.message)" } == [
                 "row_malformed line 3: expected 2 columns, got 1", "row_malformed line 4: expected 2 columns, got 3",
-                "invalid_encoding line 5: column name is not utf-8 text", "invalid_encoding line 6: column name holds a zero byte",
+                "invalid_encoding line 5: column name is not utf-8 text",
+                "invalid_encoding line 6: column name holds a zero byte",
             ])
     }
 
@@ -158,11 +179,14 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
     }
 
     @Test func headersAreMadeUsableAndToldAbout() async throws {
-        let page = try await connector(Array("id,,name,name\n1,2,3,4\n".utf8)).readPage(after: nil, limit: 5, window: nil)
+        let page = try await connector(Array("id,,name,name\n1,2,3,4\n".utf8)).readPage(
+            after: nil, limit: 5, window: nil)
         #expect(page.rows.first?.values.names == ["id", "column_2", "name", "name_2"])
         #expect(page.notes.count == 2)
         for broken in ["", "\n\n"] {
-            await #expect(throws: SourceError.self) { try await connector(Array(broken.utf8)).readPage(after: nil, limit: 5, window: nil) }
+            await #expect(throws: SourceError.self) {
+                try await connector(Array(broken.utf8)).readPage(after: nil, limit: 5, window: nil)
+            }
         }
         let missing = await #expect(throws: SourceError.self) {
             try await connector(Array("a,b\n1,2\n".utf8)).readPage(after: nil, limit: 5, window: nil)
@@ -170,7 +194,9 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
         #expect(missing?.code == .missingColumn)
     }
 
-    @Test(arguments: [(",", 44), (";", 59), ("\t", 9), ("|", 124)]) func findsTheDelimiter(text: String, byte: Int) async throws {
+    @Test(arguments: [(",", 44), (";", 59), ("\t", 9), ("|", 124)]) func findsTheDelimiter(text: String, byte: Int)
+        async throws
+    {
         let content = "id\(text)title\(text)price\n1\(text)\"Lamp, red; big\"\(text)1,5\n2\(text)x\(text)2\n"
         let test = try await connector(Array(content.utf8)).test()
         #expect(test.details["columns"]?.array?.count == 3)

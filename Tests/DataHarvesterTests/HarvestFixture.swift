@@ -27,10 +27,12 @@ struct HarvestFixture {
     init() async throws {
         source = try await SourceFixture()
         pool = PostgresPool(
-            url: try await PostgresServer.shared().createDatabase("harvest"), size: 8, log: .silent, metrics: nil, applicationName: "test")
+            url: try await PostgresServer.shared().createDatabase("harvest"), size: 8, log: .silent, metrics: nil,
+            applicationName: "test")
         try await datasourcesMigrator(pool: pool).up()
         try await syncJobsMigrator(pool: pool).up()
-        datasources = DatasourceStore(pool: pool, keyRing: try KeyRing(specification: Hex.encode(Array(repeating: 7, count: 32))))
+        datasources = DatasourceStore(
+            pool: pool, keyRing: try KeyRing(specification: Hex.encode(Array(repeating: 7, count: 32))))
         jobs = SyncJobStore(pool: pool, log: .silent)
         redisURL = try await RedisServer.shared().createDatabase()
         queue = WorkQueue(redis: RedisConnection(url: redisURL, log: .silent), metrics: Metrics(), log: .silent)
@@ -41,14 +43,17 @@ struct HarvestFixture {
         connection["table"] = "products"
         var body = JSONObject([
             ("name", "Products"), ("type", "postgresql"), ("connectionConfig", .object(connection)),
-            ("fieldMapping", ["id": "id", "title": "name", "sku": "sku", "price": "price"]), ("embeddingFields", ["title"]),
+            ("fieldMapping", ["id": "id", "title": "name", "sku": "sku", "price": "price"]),
+            ("embeddingFields", ["title"]),
             ("qdrantCollection", "products"),
         ])
         for (name, value) in changes { body[name] = value }
         return try await datasources.create(DatasourceDraft(.object(body))).datasource
     }
 
-    func start(_ datasource: Datasource, _ type: SyncJob.Kind = .full, _ options: SyncOptions = SyncOptions()) async throws -> SyncJob {
+    func start(_ datasource: Datasource, _ type: SyncJob.Kind = .full, _ options: SyncOptions = SyncOptions())
+        async throws -> SyncJob
+    {
         let job = try await jobs.create(
             datasourceID: datasource.id, collection: "products", space: .example, type: type, options: options)
         try await queue.push([(job.harvestMessage, nil)], to: .harvest)
@@ -62,9 +67,11 @@ struct HarvestFixture {
         sources.folder = folder
         return HarvestWorker(
             consumer: QueueConsumer(
-                queue: .harvest, service: "test", redisURL: redisURL, lease: .seconds(10), metrics: Metrics(), log: .silent),
+                queue: .harvest, service: "test", redisURL: redisURL, lease: .seconds(10), metrics: Metrics(),
+                log: .silent),
             queue: queue, jobs: jobs, datasources: datasources,
-            connectors: SourceConnectors(settings: sources, datasources: datasources), processor: processor, settings: settings,
+            connectors: SourceConnectors(settings: sources, datasources: datasources), processor: processor,
+            settings: settings,
             concurrency: 4, failpoints: failpoints, metrics: Metrics(), log: log)
     }
 
@@ -74,7 +81,8 @@ struct HarvestFixture {
         let shutdown = Shutdown()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await worker.run(until: shutdown) }
-            let ends = event.map { [$0] } ?? ["harvest.finished", "harvest.failed", "harvest.dropped", "harvest.replaced"]
+            let ends =
+                event.map { [$0] } ?? ["harvest.finished", "harvest.failed", "harvest.dropped", "harvest.replaced"]
             try await lines.wait(forAny: ends)
             shutdown.request()
             try await group.waitForAll()
@@ -86,9 +94,11 @@ struct HarvestFixture {
     func drain() async throws -> [RecordBatch.Operation: [RecordBatch.Record]] {
         let written = Mutex<[RecordBatch.Operation: [RecordBatch.Record]]>([:])
         for list in [QueueName.embed, .index] {
-            let consumer = QueueConsumer(queue: list, service: "test", redisURL: redisURL, metrics: Metrics(), log: .silent)
+            let consumer = QueueConsumer(
+                queue: list, service: "test", redisURL: redisURL, metrics: Metrics(), log: .silent)
             try await consumer.start()
-            while case let deliveries = try await consumer.claim(upTo: 32, wait: .milliseconds(1)), !deliveries.isEmpty {
+            while case let deliveries = try await consumer.claim(upTo: 32, wait: .milliseconds(1)), !deliveries.isEmpty
+            {
                 let batches = try deliveries.map { delivery in
                     var batch = try RecordBatch(decoding: delivery.body ?? [])
                     if batch.header.operation == .upsert {
@@ -112,7 +122,8 @@ struct HarvestFixture {
 
     /// Harvests, applies and ends one job.
     func sync(
-        _ datasource: Datasource, _ type: SyncJob.Kind = .full, _ options: SyncOptions = SyncOptions(), folder: String? = nil
+        _ datasource: Datasource, _ type: SyncJob.Kind = .full, _ options: SyncOptions = SyncOptions(),
+        folder: String? = nil
     ) async throws -> (job: SyncJob, written: [RecordBatch.Operation: [RecordBatch.Record]]) {
         let job = try await start(datasource, type, options)
         lines.clear()
@@ -147,7 +158,9 @@ final class Lines: Sendable {
     func wait(forAny events: [String]) async throws {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
-                if state.lines.contains(where: { line in events.contains { line.contains("\"\($0)\"") } }) { return true }
+                if state.lines.contains(where: { line in events.contains { line.contains("\"\($0)\"") } }) {
+                    return true
+                }
                 state.waiters.append((events, continuation))
                 return false
             }

@@ -27,7 +27,8 @@ import WorkQueue
         #expect(second.written.isEmpty)
 
         try await fixture.execute(
-            "UPDATE products SET price = 1 WHERE id = 5; UPDATE products SET name = 'Desk' WHERE id = 6; DELETE FROM products WHERE id IN (8, 9)")
+            "UPDATE products SET price = 1 WHERE id = 5; UPDATE products SET name = 'Desk' WHERE id = 6; DELETE FROM products WHERE id IN (8, 9)"
+        )
         let third = try await fixture.sync(datasource)
         #expect(third.written[.payload]?.map(\.key) == ["5"])
         #expect(third.written[.upsert]?.map(\.key) == ["6"])
@@ -78,7 +79,8 @@ import WorkQueue
         try await fixture.execute("ALTER TABLE products ADD COLUMN deleted timestamptz")
         _ = try await fixture.sync(datasource)
         try await fixture.execute(
-            "UPDATE products SET name = 'New', changed = now() WHERE id = 3; UPDATE products SET deleted = now(), changed = now() WHERE id = 4")
+            "UPDATE products SET name = 'New', changed = now() WHERE id = 3; UPDATE products SET deleted = now(), changed = now() WHERE id = 4"
+        )
         let next = try await fixture.sync(datasource, .incremental)
         #expect(next.job.read == 1)
         #expect(next.written[.upsert]?.map(\.key) == ["3"])
@@ -113,7 +115,9 @@ import WorkQueue
         #expect(errors.items.first?.errorType == "processing_failed")
         #expect(errors.items.first?.errorMessage == "cast: not a number")
         // What the operations leave out from now on is not in the source any more.
-        fixture.processor.set { rows in ProcessedRows(rows: rows.filter { $0["_key"] != "12" && $0["_key"] != "11" }, errors: []) }
+        fixture.processor.set { rows in
+            ProcessedRows(rows: rows.filter { $0["_key"] != "12" && $0["_key"] != "11" }, errors: [])
+        }
         let second = try await fixture.sync(datasource)
         #expect(second.written[.delete]?.map(\.key).contains("12") == true)
         #expect(second.job.deleted >= 1)
@@ -122,7 +126,9 @@ import WorkQueue
     @Test func chunksAreRecordsOfTheirOwnAndTheirTailIsDeleted() async throws {
         let fixture = try await HarvestFixture()
         try await fixture.execute("DELETE FROM products WHERE id > 10")
-        let datasource = try await fixture.datasource(["processing": [["operation": "chunk", "field": "name", "size": 10]]])
+        let datasource = try await fixture.datasource([
+            "processing": [["operation": "chunk", "field": "name", "size": 10]]
+        ])
         let pieces = Mutex(3)
         fixture.processor.set { rows in
             ProcessedRows(
@@ -178,7 +184,9 @@ import WorkQueue
 
     @Test func aMappedColumnThatIsNotThereFailsTheJob() async throws {
         let fixture = try await HarvestFixture()
-        let datasource = try await fixture.datasource(["fieldMapping": ["id": "id", "title": "name", "colour": "colour"]])
+        let datasource = try await fixture.datasource([
+            "fieldMapping": ["id": "id", "title": "name", "colour": "colour"]
+        ])
         let job = try await fixture.start(datasource)
         try await fixture.harvest()
         #expect(try await fixture.jobs.job(id: job.id)?.errorMessage?.contains("no column colour") == true)
@@ -246,7 +254,11 @@ import WorkQueue
             func test() async throws -> SourceTest { try await base.test() }
             func count() async throws -> SourceCount { try await base.count() }
             func readPage(after cursor: String?, limit: Int, window: ChangeWindow?) async throws -> SourcePage {
-                if failures.count.withLock({ $0 += 1; return $0 }) % 2 == 1 { throw SourceError(.connectionLost, "gone") }
+                if failures.count.withLock({
+                    $0 += 1; return $0
+                }) % 2 == 1 {
+                    throw SourceError(.connectionLost, "gone")
+                }
                 return try await base.readPage(after: cursor, limit: limit, window: window)
             }
             func readByKeys(_ keys: [String]) async throws -> SourcePage { try await base.readByKeys(keys) }
@@ -260,7 +272,8 @@ import WorkQueue
         settings.sourceRetries.base = .milliseconds(1)
         let run = HarvestRun(
             state: state, connector: Flaky(base: fixture.source.connector(table: "products")),
-            maker: RecordMaker(datasource, space: .example, processor: fixture.processor), jobs: fixture.jobs, queue: fixture.queue,
+            maker: RecordMaker(datasource, space: .example, processor: fixture.processor), jobs: fixture.jobs,
+            queue: fixture.queue,
             settings: settings, failpoints: .none, metrics: Metrics(), trace: TraceContext(), stillHolds: { true },
             shutdown: Shutdown(), log: fixture.log)
         try await run.run()
@@ -270,7 +283,9 @@ import WorkQueue
 }
 
 @Suite struct PageLineTests {
-    private func page(_ next: String) -> HarvestPage { HarvestPage(readSequence: 1, previous: nil, next: next, records: []) }
+    private func page(_ next: String) -> HarvestPage {
+        HarvestPage(readSequence: 1, previous: nil, next: next, records: [])
+    }
 
     @Test func readsAheadWithinItsDepthAndCommitsInOrder() {
         var line = PageLine(depth: 2, start: "a")

@@ -9,7 +9,8 @@ import WireProtocol
 
 /// A real catalogue, when there is one: `CATALOGUE_CSV=/path/products.csv.gz`, `CATALOGUE_SHA256` of all its fields, each with a zero byte
 /// behind it, as Python's csv module reads them; prints what a row costs.
-@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["CATALOGUE_CSV"] != nil)) struct RealCatalogueTests {
+@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["CATALOGUE_CSV"] != nil)) struct RealCatalogueTests
+{
     @Test func readsEveryFieldAsPythonDoes() async throws {
         let environment = ProcessInfo.processInfo.environment
         let path = try #require(environment["CATALOGUE_CSV"])
@@ -39,13 +40,18 @@ import WireProtocol
         let maker = RecordMaker(
             mapping: FieldMapping(
                 key: "id",
-                fields: ["sku", "ean", "supplier", "title", "short_description", "price_cents", "date_released", "image_url"].map {
+                fields: [
+                    "sku", "ean", "supplier", "title", "short_description", "price_cents", "date_released", "image_url",
+                ].map {
                     .init(name: $0, column: $0)
                 }),
             template: RecordTemplate(
                 mapping: FieldMapping(
                     key: "id",
-                    fields: ["sku", "ean", "supplier", "title", "short_description", "price_cents", "date_released", "image_url"].map {
+                    fields: [
+                        "sku", "ean", "supplier", "title", "short_description", "price_cents", "date_released",
+                        "image_url",
+                    ].map {
                         .init(name: $0, column: $0)
                     }), text: TextTemplate(fields: ["title", "supplier", "short_description"]), space: .example),
             operations: [], processor: FakeProcessor())
@@ -61,7 +67,9 @@ import WireProtocol
             if page.isExhausted { break }
             cursor = page.next
         }
-        print("CSV gzip: \(rows) rows; read \(reading / .microseconds(rows)) us a row, made \(making / .microseconds(rows)) us a row")
+        print(
+            "CSV gzip: \(rows) rows; read \(reading / .microseconds(rows)) us a row, made \(making / .microseconds(rows)) us a row"
+        )
     }
 
     static var processorTime: Duration {
@@ -81,6 +89,8 @@ import WireProtocol
         let connector = fixture.connector(table: "big")
         let start = Self.processorTime
         let (rows, _) = try await readAll(connector)
-        print("PostgreSQL: \(rows.count) rows; read \((Self.processorTime - start) / .microseconds(rows.count)) us a row (client)")
+        print(
+            "PostgreSQL: \(rows.count) rows; read \((Self.processorTime - start) / .microseconds(rows.count)) us a row (client)"
+        )
     }
 }

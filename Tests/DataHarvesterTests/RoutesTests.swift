@@ -18,12 +18,15 @@ import WireProtocol
         var settings = SourceConnectors.Settings()
         settings.folder = folder
         return DataHarvesterRoutes(
-            connectors: SourceConnectors(settings: settings, datasources: fixture.datasources), processor: fixture.processor,
+            connectors: SourceConnectors(settings: settings, datasources: fixture.datasources),
+            processor: fixture.processor,
             health: HealthChecks(), metrics: Metrics(), internalToken: token
         ).router(shutdown: Shutdown())
     }
 
-    private func post(_ router: Router, _ path: String, _ body: JSONValue, token: String? = nil) async throws -> (Int, JSONValue) {
+    private func post(_ router: Router, _ path: String, _ body: JSONValue, token: String? = nil) async throws -> (
+        Int, JSONValue
+    ) {
         var request = try HTTPRequest(method: "POST", target: path, body: body.serializedBytes)
         if let token { request.headers["Authorization"] = "Bearer \(token)" }
         let response = await router.respond(to: request)
@@ -34,7 +37,8 @@ import WireProtocol
         let fixture = try await HarvestFixture()
         let datasource = try await fixture.datasource()
         let router = router(fixture)
-        let (status, answer) = try await post(router, "/sources/preview", ["datasource_id": .string(datasource.id), "limit": 2])
+        let (status, answer) = try await post(
+            router, "/sources/preview", ["datasource_id": .string(datasource.id), "limit": 2])
         #expect(status == 200)
         #expect(answer["total"] == 2500)
         #expect(answer["rows"]?.array?.count == 2)
@@ -69,7 +73,8 @@ import WireProtocol
         let (_, count) = try await post(router, "/sources/count", ["datasource_id": .string(datasource.id)])
         #expect(count == ["total": 2500, "is_exact": true])
         let (_, valid) = try await post(
-            router, "/sources/validate", ["datasource_id": .string(datasource.id), "query_template": "SELECT id FROM products"])
+            router, "/sources/validate",
+            ["datasource_id": .string(datasource.id), "query_template": "SELECT id FROM products"])
         #expect(valid["columns"] == ["id"])
     }
 
@@ -92,11 +97,13 @@ import WireProtocol
         func test(_ changes: [String: JSONValue]) async throws -> (Int, JSONValue) {
             var connection = fixture.source.connection
             for (name, value) in changes { connection[name] = value }
-            return try await post(router, "/sources/test", ["type": "postgresql", "connection_config": .object(connection)])
+            return try await post(
+                router, "/sources/test", ["type": "postgresql", "connection_config": .object(connection)])
         }
         for (changes, code, expected): ([String: JSONValue], String, Int) in [
             (["password": "canary-secret"], "wrong_credentials", 422), (["database": "gone"], "unknown_database", 422),
-            (["port": JSONValue(freePort())], "unreachable", 502), (["user": "postgres", "password": "postgres"], "refused_role", 422),
+            (["port": JSONValue(freePort())], "unreachable", 502),
+            (["user": "postgres", "password": "postgres"], "refused_role", 422),
         ] {
             let (status, problem) = try await test(changes)
             #expect(status == expected, "\(code)")
@@ -104,12 +111,15 @@ import WireProtocol
             #expect(problem["errors"]?.array?.first?["field"]?.string?.hasPrefix("connection_config.") == true)
             #expect(!problem.serialized.contains("canary"))
         }
-        let (wrong, errors) = try await post(router, "/sources/test", ["type": "postgresql", "connection_config": ["port": 0], "colour": 1])
+        let (wrong, errors) = try await post(
+            router, "/sources/test", ["type": "postgresql", "connection_config": ["port": 0], "colour": 1])
         #expect(wrong == 400)
         #expect(errors["errors"]?.array?.count ?? 0 >= 1)
-        let (unknown, _) = try await post(router, "/sources/test", ["datasource_id": "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11"])
+        let (unknown, _) = try await post(
+            router, "/sources/test", ["datasource_id": "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11"])
         #expect(unknown == 404)
-        let (mixed, _) = try await post(router, "/sources/test", ["datasource_id": id, "connection_config": ["host": "attacker"]])
+        let (mixed, _) = try await post(
+            router, "/sources/test", ["datasource_id": id, "connection_config": ["host": "attacker"]])
         #expect(mixed == 400)
     }
 
@@ -121,10 +131,14 @@ import WireProtocol
         let mapping: JSONValue = ["id": "id", "title": "name"]
         let (status, answer) = try await post(
             router, "/sources/preview",
-            ["type": "csv", "connection_config": ["path": "a.csv"], "field_mapping": mapping, "embedding_fields": ["title"]])
+            [
+                "type": "csv", "connection_config": ["path": "a.csv"], "field_mapping": mapping,
+                "embedding_fields": ["title"],
+            ])
         #expect(status == 200)
         #expect(answer["records"]?.array?.first?["text"] == "Söl")
-        let (outside, problem) = try await post(router, "/sources/test", ["type": "csv", "connection_config": ["path": "../a.csv"]])
+        let (outside, problem) = try await post(
+            router, "/sources/test", ["type": "csv", "connection_config": ["path": "../a.csv"]])
         #expect(outside == 400)
         #expect(problem["errors"]?.array?.first?["field"] == "connection_config.path")
 
@@ -139,7 +153,8 @@ import WireProtocol
             }
             continuation.finish()
         }
-        _ = try await fixture.datasources.storeFile(datasourceID: datasource.id, name: "p.csv.gz", limit: 1 << 24, parts)
+        _ = try await fixture.datasources.storeFile(
+            datasourceID: datasource.id, name: "p.csv.gz", limit: 1 << 24, parts)
         let (_, count) = try await post(router, "/sources/count", ["datasource_id": .string(datasource.id)])
         #expect(count["total"] == 50_000)
     }
@@ -185,7 +200,10 @@ import WireProtocol
         router.on("GET", "/jobs/:id") { request in
             let number = await script.poll()
             if number == 1 { throw Problem.notFound("forgotten") }
-            if number == 2 { return .json(["job_id": "x", "status": "processing", "message": "", "data": nil, "error": nil] as JSONValue) }
+            if number == 2 {
+                return .json(
+                    ["job_id": "x", "status": "processing", "message": "", "data": nil, "error": nil] as JSONValue)
+            }
             #expect(request.query("wait") == "1")
             let done: JSONValue = [
                 "job_id": "x", "status": "completed", "message": "",
@@ -203,7 +221,8 @@ import WireProtocol
         let processor = RemotePageProcessor(
             client: DataProcessorClient(
                 client: HTTPClient(log: .silent), url: "http://127.0.0.1:\(port)", internalToken: "t",
-                polling: .init(interval: .seconds(1), limit: .seconds(20))), interval: .milliseconds(10), limit: .seconds(20))
+                polling: .init(interval: .seconds(1), limit: .seconds(20))), interval: .milliseconds(10),
+            limit: .seconds(20))
         let rows = [JSONObject([("_key", "1"), ("a", "b")]), JSONObject([("_key", "2"), ("a", "c")])]
         let result = try await processor.process(rows, [["operation": "uppercase"]], trace: nil)
         #expect(result.rows == [JSONObject([("_key", "1"), ("a", "B")])])

@@ -8,9 +8,15 @@ import WireProtocol
 func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
     var body: JSONObject = JSONObject([
         ("name", "Catalogue"), ("type", "postgresql"),
-        ("connectionConfig", ["host": "db.internal", "port": 5432, "database": "shop", "user": "reader", "password": "s3cret-canary"]),
+        (
+            "connectionConfig",
+            ["host": "db.internal", "port": 5432, "database": "shop", "user": "reader", "password": "s3cret-canary"]
+        ),
         ("queryTemplate", "SELECT * FROM products WHERE id > {{after}} ORDER BY id LIMIT {{limit}}"),
-        ("fieldMapping", ["id": "sku", "updatedAt": "changed_at", "title": "name", "brand": "brand", "price": "price"]),
+        (
+            "fieldMapping",
+            ["id": "sku", "updatedAt": "changed_at", "title": "name", "brand": "brand", "price": "price"]
+        ),
         ("embeddingFields", ["title", "brand"]), ("qdrantCollection", "products"),
     ])
     for (name, value) in changes { body[name] = value }
@@ -39,20 +45,25 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
     @Test func namesAllProblemsAtOnce() {
         let found = problems(
             draftBody([
-                "name": "", "connectionConfig": ["host": "a,b", "port": 99999, "hots": "x"], "fieldMapping": ["title": "name"],
+                "name": "", "connectionConfig": ["host": "a,b", "port": 99999, "hots": "x"],
+                "fieldMapping": ["title": "name"],
                 "embeddingFields": ["title", "nothing"], "qdrantCollection": "no spaces", "webhookEnabled": "yes",
                 "embedding": ["provider": "magic", "template": "{{title}} {{gone}}"], "colour": 1,
             ]))
         for field in [
-            "colour", "name", "connectionConfig.hots", "connectionConfig.host", "connectionConfig.database", "connectionConfig.user",
-            "connectionConfig.port", "fieldMapping.id", "embeddingFields[1]", "embedding.provider", "embedding.template",
+            "colour", "name", "connectionConfig.hots", "connectionConfig.host", "connectionConfig.database",
+            "connectionConfig.user",
+            "connectionConfig.port", "fieldMapping.id", "embeddingFields[1]", "embedding.provider",
+            "embedding.template",
             "qdrantCollection", "webhookEnabled",
         ] { #expect(found.contains(field), "\(field) in \(found)") }
     }
 
     @Test func refusesOperationsThatNeedTheWholeDataset() throws {
         for name in ["sort", "limit", "deduplicate"] {
-            let body = draftBody(["processing": [["operation": "trim", "fields": ["name"]], ["operation": .string(name)]]])
+            let body = draftBody([
+                "processing": [["operation": "trim", "fields": ["name"]], ["operation": .string(name)]]
+            ])
             #expect(problems(body) == ["processing[1]"])
         }
         #expect(problems(draftBody(["processing": [["operation": "trim"]]])).isEmpty)
@@ -63,7 +74,9 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
             draftBody(["type": "csv", "queryTemplate": nil, "connectionConfig": config])
         }
         #expect(problems(file([:])).isEmpty)
-        #expect(problems(file(["path": "catalogue/products.csv.gz", "delimiter": "tab", "encoding": "windows-1252"])).isEmpty)
+        #expect(
+            problems(file(["path": "catalogue/products.csv.gz", "delimiter": "tab", "encoding": "windows-1252"]))
+                .isEmpty)
         #expect(problems(file(["path": "../etc/passwd"])) == ["connectionConfig.path"])
         #expect(problems(file(["path": "/etc/passwd"])) == ["connectionConfig.path"])
         #expect(problems(file(["delimiter": "\""])) == ["connectionConfig.delimiter"])
@@ -77,7 +90,10 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
     }
 
     @Test func namesOfFieldsThatAreTheSuitesOwnAreRefused() {
-        #expect(problems(draftBody(["fieldMapping": ["id": "sku", "title": "name", "brand": "b", "_key": "x"]])) == ["fieldMapping._key"])
+        #expect(
+            problems(draftBody(["fieldMapping": ["id": "sku", "title": "name", "brand": "b", "_key": "x"]])) == [
+                "fieldMapping._key"
+            ])
     }
 
     @Test func anythingButAnObjectIsRefused() {
@@ -88,7 +104,8 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
 @Suite struct ConnectionSecretsTests {
     @Test func nothingSecretStaysInThePlainPart() {
         let cases: [JSONObject] = [
-            JSONObject([("host", "h"), ("password", "CANARY")]), JSONObject([("url", "postgresql://u:CANARY@h:5432/d?sslmode=require")]),
+            JSONObject([("host", "h"), ("password", "CANARY")]),
+            JSONObject([("url", "postgresql://u:CANARY@h:5432/d?sslmode=require")]),
             JSONObject([("connectionString", "Driver={FreeTDS};Server=h;UID=u;PWD={CAN}}ARY};Database=d")]),
             JSONObject([("connectionString", "DSN=x;Password=CANARY")]),
             JSONObject([("url", "https://api"), ("headers", ["Authorization": "Bearer CANARY"])]),
@@ -105,11 +122,13 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
         let stored = ConnectionSecrets.split(JSONObject([("host", "h"), ("user", "u"), ("password", "p")]))
         let same = ConnectionSecrets.split(JSONObject([("host", "h"), ("user", "other")]))
         #expect(
-            try ConnectionSecrets.merge(given: same.secrets, plain: same.plain, stored: stored.secrets, storedPlain: stored.plain)
+            try ConnectionSecrets.merge(
+                given: same.secrets, plain: same.plain, stored: stored.secrets, storedPlain: stored.plain)
                 == stored.secrets)
         let moved = ConnectionSecrets.split(JSONObject([("host", "attacker"), ("user", "u")]))
         #expect(throws: ConnectionSecrets.NeededAgain.self) {
-            try ConnectionSecrets.merge(given: moved.secrets, plain: moved.plain, stored: stored.secrets, storedPlain: stored.plain)
+            try ConnectionSecrets.merge(
+                given: moved.secrets, plain: moved.plain, stored: stored.secrets, storedPlain: stored.plain)
         }
     }
 }

@@ -46,7 +46,10 @@ struct StoreFixture {
         let (made, _) = try await fixture.store.create(DatasourceDraft(draftBody()))
         let changed = try await fixture.store.update(
             id: made.id,
-            ["description": "new", "connectionConfig": ["host": "db.internal", "port": 5433, "database": "shop", "user": "reader"]])
+            [
+                "description": "new",
+                "connectionConfig": ["host": "db.internal", "port": 5433, "database": "shop", "user": "reader"],
+            ])
         #expect(changed.description == "new")
         #expect(changed.name == "Catalogue")
         #expect(try fixture.store.connection(of: changed)["password"] == "s3cret-canary")
@@ -68,13 +71,16 @@ struct StoreFixture {
         var thief = second
         thief.sealedSecrets = first.sealedSecrets
         #expect(throws: DatasourcesError.self) { try fixture.store.connection(of: thief) }
-        let other = DatasourceStore(pool: fixture.pool, keyRing: try KeyRing(specification: Hex.encode(Array(repeating: 8, count: 32))))
+        let other = DatasourceStore(
+            pool: fixture.pool, keyRing: try KeyRing(specification: Hex.encode(Array(repeating: 8, count: 32))))
         #expect(throws: DatasourcesError.self) { try other.connection(of: first) }
     }
 
     @Test func namesAreUniqueAndListsArePaged() async throws {
         let fixture = try await StoreFixture()
-        for index in 0..<3 { _ = try await fixture.store.create(DatasourceDraft(draftBody(["name": .string("D\(index)")]))) }
+        for index in 0..<3 {
+            _ = try await fixture.store.create(DatasourceDraft(draftBody(["name": .string("D\(index)")])))
+        }
         await #expect(throws: DatasourcesError.nameTaken("D1")) {
             try await fixture.store.create(DatasourceDraft(draftBody(["name": "D1"])))
         }
@@ -99,7 +105,8 @@ struct StoreFixture {
                 continuation.finish()
             }
         }
-        let file = try await fixture.store.storeFile(datasourceID: made.id, name: "a.csv", limit: 1 << 20, parts(content))
+        let file = try await fixture.store.storeFile(
+            datasourceID: made.id, name: "a.csv", limit: 1 << 20, parts(content))
         #expect(file.size == content.count)
         #expect(file.sha256 == Hex.encode(SHA256Digest.hash(content)))
         #expect(try await fixture.store.chunks(of: file, from: 0, count: 100) == content)
@@ -108,7 +115,8 @@ struct StoreFixture {
         await #expect(throws: DatasourcesError.fileTooLarge(limit: 1000)) {
             try await fixture.store.storeFile(datasourceID: made.id, name: "b.csv", limit: 1000, parts(content))
         }
-        let second = try await fixture.store.storeFile(datasourceID: made.id, name: "b.csv", limit: 1 << 20, parts([1, 2, 3]))
+        let second = try await fixture.store.storeFile(
+            datasourceID: made.id, name: "b.csv", limit: 1 << 20, parts([1, 2, 3]))
         #expect(try await fixture.store.file(of: made.id) == second)
         await #expect(throws: DatasourcesError.fileGone) { try await fixture.store.chunks(of: file, from: 0, count: 1) }
         let left = try await fixture.pool.query("SELECT count(*) FROM datasource_file_chunks")

@@ -7,11 +7,20 @@ import WireProtocol
 @Suite struct RecordTemplateTests {
     private let mapping = FieldMapping(
         key: "sku", deletedAt: "gone",
-        fields: [.init(name: "title", column: "name"), .init(name: "brand", column: "brand"), .init(name: "tags", column: "tags")])
-    private func template(_ text: TextTemplate? = nil, processing: [JSONValue] = [], space: EmbeddingSpace = .example) -> RecordTemplate {
-        RecordTemplate(mapping: mapping, text: text ?? TextTemplate(fields: ["title", "brand"]), space: space, processing: processing)
+        fields: [
+            .init(name: "title", column: "name"), .init(name: "brand", column: "brand"),
+            .init(name: "tags", column: "tags"),
+        ])
+    private func template(_ text: TextTemplate? = nil, processing: [JSONValue] = [], space: EmbeddingSpace = .example)
+        -> RecordTemplate
+    {
+        RecordTemplate(
+            mapping: mapping, text: text ?? TextTemplate(fields: ["title", "brand"]), space: space,
+            processing: processing)
     }
-    private let row = JSONObject([("sku", "A-1"), ("name", "Lamp \"Söl\""), ("brand", "Acme"), ("tags", ["b", "a"]), ("other", 1)])
+    private let row = JSONObject([
+        ("sku", "A-1"), ("name", "Lamp \"Söl\""), ("brand", "Acme"), ("tags", ["b", "a"]), ("other", 1),
+    ])
 
     private func record(_ outcome: RecordTemplate.Outcome) throws -> RecordBatch.Record {
         guard case .record(let record) = outcome else { throw Unexpected(outcome: outcome) }
@@ -22,7 +31,9 @@ import WireProtocol
     @Test func writesPayloadTextAndHashes() throws {
         let record = try record(template().outcome(for: row))
         #expect(record.key == "A-1")
-        #expect(String(decoding: record.payload, as: UTF8.self) == #"{"brand":"Acme","tags":["b","a"],"title":"Lamp \"Söl\""}"#)
+        #expect(
+            String(decoding: record.payload, as: UTF8.self)
+                == #"{"brand":"Acme","tags":["b","a"],"title":"Lamp \"Söl\""}"#)
         #expect(record.text == "Lamp \"Söl\"\nAcme")
         #expect(record.contentHash.count == 16)
         #expect(record.textHash.count == 16)

@@ -6,7 +6,8 @@ import WireProtocol
 @Suite struct SourceTranslationTests {
     @Test func asksInTheHarvestersWordsAndAnswersInThoseOfTheSyncAPI() {
         let question = SourceTranslation.question([
-            "name": "x", "type": "postgresql", "connectionConfig": ["hostName": 1], "query": "SELECT 1", "fieldMapping": ["createdAt": "c"],
+            "name": "x", "type": "postgresql", "connectionConfig": ["hostName": 1], "query": "SELECT 1",
+            "fieldMapping": ["createdAt": "c"],
             "embedding": ["template": "{{a}}"],
         ])
         #expect(
@@ -16,12 +17,16 @@ import WireProtocol
             ] as JSONValue)
         let answer = SourceTranslation.answer([
             "total_is_exact": true, "rows": [["row": ["total_is_exact": 1]]],
-            "errors": [["field": "connection_config.password", "message": "m"], ["field": "query_template", "message": "n"]],
+            "errors": [
+                ["field": "connection_config.password", "message": "m"], ["field": "query_template", "message": "n"],
+            ],
         ])
         #expect(
             .object(answer) == [
                 "totalIsExact": true, "rows": [["row": ["total_is_exact": 1]]],
-                "errors": [["field": "connectionConfig.password", "message": "m"], ["field": "queryTemplate", "message": "n"]],
+                "errors": [
+                    ["field": "connectionConfig.password", "message": "m"], ["field": "queryTemplate", "message": "n"],
+                ],
             ] as JSONValue)
     }
 }

@@ -40,17 +40,20 @@ struct CSVDialect: Sendable, Equatable {
                 }
                 guard let name = parser.text(field) else {
                     throw SourceError(
-                        .unreadableFile, "line \(line): column \(names.count + 1) of the header is not UTF-8: set the encoding",
+                        .unreadableFile,
+                        "line \(line): column \(names.count + 1) of the header is not UTF-8: set the encoding",
                         field: "connectionConfig.encoding")
                 }
                 names.append(name)
             }
             guard names.count <= Self.maximumColumns else {
-                throw SourceError(.unreadableFile, "the header has \(names.count) columns, more than \(Self.maximumColumns)")
+                throw SourceError(
+                    .unreadableFile, "the header has \(names.count) columns, more than \(Self.maximumColumns)")
             }
             (columns, notes) = Self.unique(names)
         case .failure(_, _, let message): throw SourceError(.unreadableFile, "the header cannot be read: \(message)")
-        case nil: throw SourceError(.unreadableFile, "the file is empty: it needs a first line with the names of its columns")
+        case nil:
+            throw SourceError(.unreadableFile, "the file is empty: it needs a first line with the names of its columns")
         }
         offset = parser.offset
         self.line = parser.line

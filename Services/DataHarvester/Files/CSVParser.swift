@@ -147,12 +147,16 @@ struct CSVParser: Sendable {
                     lines += Self.lineBreaks(base, open + 1, index)
                     index += 1
                     let close = index
-                    while index < count, base[index] != delimiter, base[index] != Self.lineFeed, base[index] != Self.carriageReturn {
+                    while index < count, base[index] != delimiter, base[index] != Self.lineFeed,
+                        base[index] != Self.carriageReturn
+                    {
                         index += 1
                     }
                     field.tail = index > close ? index : field.end
                 } else {
-                    while index < count, base[index] != delimiter, base[index] != Self.lineFeed, base[index] != Self.carriageReturn {
+                    while index < count, base[index] != delimiter, base[index] != Self.lineFeed,
+                        base[index] != Self.carriageReturn
+                    {
                         index += 1
                     }
                     field.end = index
@@ -187,14 +191,16 @@ struct CSVParser: Sendable {
     /// The row has no end within the limit, or the text ends inside quotes.
     private mutating func giveUp(openQuote: Int?, first: Int) -> Item {
         if let openQuote {
-            let opened = first + buffer.withUnsafeBufferPointer { Self.lineBreaks($0.baseAddress!, position, openQuote) }
+            let opened =
+                first + buffer.withUnsafeBufferPointer { Self.lineBreaks($0.baseAddress!, position, openQuote) }
             let column = fields.count + 1
             let breakAfter = buffer[openQuote...].firstIndex { $0 == Self.lineFeed || $0 == Self.carriageReturn }
             let isEnd = isComplete && buffer.count - position <= maximumRowBytes
             if breakAfter != nil || isEnd {
                 let reach = isEnd ? "before the end of the file" : "within \(maximumRowBytes) bytes"
                 if let breakAfter {
-                    let isPair = buffer[breakAfter] == Self.carriageReturn && breakAfter + 1 < buffer.count
+                    let isPair =
+                        buffer[breakAfter] == Self.carriageReturn && breakAfter + 1 < buffer.count
                         && buffer[breakAfter + 1] == Self.lineFeed
                     position = breakAfter + (isPair ? 2 : 1)
                     line = opened + 1
@@ -216,7 +222,8 @@ struct CSVParser: Sendable {
 
     /// Drops bytes up to the next line. False while there is none yet.
     private mutating func skipLine() -> Bool {
-        guard let index = buffer[position...].firstIndex(where: { $0 == Self.lineFeed || $0 == Self.carriageReturn }) else {
+        guard let index = buffer[position...].firstIndex(where: { $0 == Self.lineFeed || $0 == Self.carriageReturn })
+        else {
             position = buffer.count
             return false
         }
@@ -224,7 +231,8 @@ struct CSVParser: Sendable {
             position = index
             return false
         }
-        let isPair = buffer[index] == Self.carriageReturn && index + 1 < buffer.count && buffer[index + 1] == Self.lineFeed
+        let isPair =
+            buffer[index] == Self.carriageReturn && index + 1 < buffer.count && buffer[index + 1] == Self.lineFeed
         position = index + (isPair ? 2 : 1)
         line += 1
         isSkipping = false

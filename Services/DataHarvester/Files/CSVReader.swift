@@ -54,7 +54,8 @@ actor CSVReader {
         opened = (
             dialect,
             CSVParser(
-                delimiter: dialect.delimiter, maximumRowBytes: limits.rowBytes, offset: checkpoint.offset, line: checkpoint.line)
+                delimiter: dialect.delimiter, maximumRowBytes: limits.rowBytes, offset: checkpoint.offset,
+                line: checkpoint.line)
         )
     }
 
@@ -76,7 +77,8 @@ actor CSVReader {
             bytes += (opened?.parser.offset ?? 0) - before
             switch item {
             case .failure(let line, let type, let message):
-                page.failures.append(RowFailure(identifier: "line \(line)", failure: .init(type: type, message: message)))
+                page.failures.append(
+                    RowFailure(identifier: "line \(line)", failure: .init(type: type, message: message)))
             case .record(let line):
                 switch row(line, dialect) {
                 case .success(let row): if wanted?(row.values) ?? true { page.rows.append(row) }
@@ -111,7 +113,9 @@ actor CSVReader {
         guard let parser = opened?.parser else { preconditionFailure("a row of a file that is not open") }
         func fail(_ type: String, _ message: String) -> Result<SourceRow, Malformed> {
             .failure(
-                Malformed(failure: RowFailure(identifier: "line \(line)", failure: .init(type: type, message: "line \(line): \(message)"))))
+                Malformed(
+                    failure: RowFailure(
+                        identifier: "line \(line)", failure: .init(type: type, message: "line \(line): \(message)"))))
         }
         guard parser.fields.count == dialect.columns.count else {
             return fail("row_malformed", "expected \(dialect.columns.count) columns, got \(parser.fields.count)")
@@ -144,7 +148,8 @@ actor CSVReader {
                 let dialect = try CSVDialect(
                     sample: sample, isWhole: isWhole, given: givenDelimiter, maximumRowBytes: limits.rowBytes)
                 var parser = CSVParser(
-                    delimiter: dialect.delimiter, maximumRowBytes: limits.rowBytes, offset: dialect.offset, line: dialect.line)
+                    delimiter: dialect.delimiter, maximumRowBytes: limits.rowBytes, offset: dialect.offset,
+                    line: dialect.line)
                 parser.append(Array(sample[dialect.offset...]))
                 if isWhole { parser.finish() }
                 isFileDone = isWhole
@@ -194,7 +199,9 @@ struct CSVCheckpoint: Sendable, Equatable {
     }
     init?(_ text: String) {
         let parts = text.split(separator: ":", maxSplits: 2)
-        guard parts.count == 3, let offset = Int(parts[0]), let line = Int(parts[1]), offset >= 0, line >= 1 else { return nil }
+        guard parts.count == 3, let offset = Int(parts[0]), let line = Int(parts[1]), offset >= 0, line >= 1 else {
+            return nil
+        }
         self.init(offset: offset, line: line, fingerprint: String(parts[2]))
     }
     var text: String { "\(offset):\(line):\(fingerprint)" }

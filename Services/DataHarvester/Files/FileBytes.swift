@@ -30,7 +30,8 @@ actor MountedFile: FileBytes {
         }
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         guard !path.hasPrefix("/"), !parts.contains(".."), !path.utf8.contains(0) else {
-            throw SourceError(.permissionDenied, "the path must lie inside the mounted folder, without ..", field: field)
+            throw SourceError(
+                .permissionDenied, "the path must lie inside the mounted folder, without ..", field: field)
         }
         guard let real = Self.real(root + "/" + path) else {
             throw SourceError(.fileNotFound, "there is no file \(path) in the mounted folder", field: field)
@@ -40,7 +41,8 @@ actor MountedFile: FileBytes {
         }
         let descriptor = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else {
-            throw SourceError(.permissionDenied, "\(path) cannot be opened: \(String(cString: strerror(errno)))", field: field)
+            throw SourceError(
+                .permissionDenied, "\(path) cannot be opened: \(String(cString: strerror(errno)))", field: field)
         }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -58,11 +60,15 @@ actor MountedFile: FileBytes {
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: Self.partBytes) { buffer, filled in
             var count: Int
-            repeat { count = pread(descriptor, buffer.baseAddress, Self.partBytes, off_t(offset)) } while count < 0 && errno == EINTR
+            repeat {
+                count = pread(descriptor, buffer.baseAddress, Self.partBytes, off_t(offset))
+            } while count < 0 && errno == EINTR
             if count < 0 { failure = errno }
             filled = max(0, count)
         }
-        guard failure == 0 else { throw SourceError(.unreadableFile, "reading \(name): \(String(cString: strerror(failure)))") }
+        guard failure == 0 else {
+            throw SourceError(.unreadableFile, "reading \(name): \(String(cString: strerror(failure)))")
+        }
         return bytes
     }
 
@@ -81,7 +87,9 @@ struct UploadedFile: FileBytes {
 
     init(store: DatasourceStore, datasourceID: String) async throws {
         guard let file = try await store.file(of: datasourceID) else {
-            throw SourceError(.fileNotFound, "no file was uploaded yet, and connectionConfig has no path", field: "connectionConfig.path")
+            throw SourceError(
+                .fileNotFound, "no file was uploaded yet, and connectionConfig has no path",
+                field: "connectionConfig.path")
         }
         self.store = store
         self.file = file
@@ -109,5 +117,7 @@ struct MemoryFile: FileBytes {
     var partBytes = 1 << 20
     var fingerprint: String { "\(content.count)" }
     var size: Int { content.count }
-    func bytes(at offset: Int) async throws -> [UInt8] { Array(content[min(offset, content.count)...].prefix(partBytes)) }
+    func bytes(at offset: Int) async throws -> [UInt8] {
+        Array(content[min(offset, content.count)...].prefix(partBytes))
+    }
 }

@@ -9,7 +9,9 @@ final class Gunzip {
 
     init() throws(SourceError) {
         // 15 + 16: the largest window, a gzip header.
-        guard zlib_inflate_init(&stream, 31) == Z_OK else { throw SourceError(.unreadableFile, "gzip: no memory for the window") }
+        guard zlib_inflate_init(&stream, 31) == Z_OK else {
+            throw SourceError(.unreadableFile, "gzip: no memory for the window")
+        }
     }
     deinit { inflateEnd(&stream) }
 

@@ -11,7 +11,8 @@ extension HarvestRun {
             try await pass(SyncCursor.survivors, deletes: false)
             check = try await jobs.deletionCheck(job)
             if check.exceeds(share: settings.massDeleteShare) {
-                log.warning("deletes.stopped", ["candidates": .integer(check.candidates), "records": .integer(check.records)])
+                log.warning(
+                    "deletes.stopped", ["candidates": .integer(check.candidates), "records": .integer(check.records)])
                 return try await jobs.deletesPlanned(job, stoppedBy: check)
             }
         }
@@ -24,7 +25,8 @@ extension HarvestRun {
     /// From where an earlier harvester left it.
     private func pass(_ shard: Int, deletes: Bool) async throws {
         try await jobs.open([SyncCursor(shard: shard)], jobID: job.id, epoch: job.epoch)
-        guard let cursor = try await jobs.cursors(jobID: job.id).first(where: { $0.shard == shard }), !cursor.exhausted else { return }
+        guard let cursor = try await jobs.cursors(jobID: job.id).first(where: { $0.shard == shard }), !cursor.exhausted
+        else { return }
         let limit = min(connector.keysPerRead, 5000)
         var previous = cursor.after
         while true {

@@ -153,7 +153,8 @@ struct HarvestRun: Sendable {
         let elapsed = ContinuousClock.now - clock
         metrics.observe("suite_harvest_read_seconds", elapsed / .seconds(1), help: "Time to read one page of a source")
         return ReadPage(
-            number: number, previous: cursor, page: read.1, sequence: read.0, milliseconds: Int(elapsed / .milliseconds(1)),
+            number: number, previous: cursor, page: read.1, sequence: read.0,
+            milliseconds: Int(elapsed / .milliseconds(1)),
             retries: retries)
     }
 
@@ -178,13 +179,16 @@ struct HarvestRun: Sendable {
             let part = Array(codes.dropFirst(done).prefix(settings.pageRows))
             done += part.count
             let next = "\(done)"
-            try await commitKeys(part, shard: 0, previous: previous, next: next, isLast: done >= codes.count, deletes: true)
+            try await commitKeys(
+                part, shard: 0, previous: previous, next: next, isLast: done >= codes.count, deletes: true)
             previous = next
         } while done < codes.count
     }
 
     /// Reads `keys` again: what the source has becomes records, the rest is absent.
-    func commitKeys(_ keys: [String], shard: Int, previous: String?, next: String?, isLast: Bool, deletes: Bool) async throws {
+    func commitKeys(_ keys: [String], shard: Int, previous: String?, next: String?, isLast: Bool, deletes: Bool)
+        async throws
+    {
         if shutdown.isRequested { throw CancellationError() }
         let clock = ContinuousClock.now
         let wanted = Array(Set(keys.map(maker.sourceKey))).sorted()
@@ -203,7 +207,8 @@ struct HarvestRun: Sendable {
         try await commit(
             HarvestPage(
                 shard: shard, readSequence: read.0, previous: previous, next: next, isLast: isLast, records: records,
-                absent: deletes ? absent : [], readMilliseconds: milliseconds, processMilliseconds: made.processMilliseconds,
+                absent: deletes ? absent : [], readMilliseconds: milliseconds,
+                processMilliseconds: made.processMilliseconds,
                 retries: retries, traceparent: trace.traceparent))
     }
 
@@ -222,11 +227,13 @@ struct HarvestRun: Sendable {
         await push(committed.batches)
         failpoints.reach("harvester.after-push")
         metrics.add("suite_harvest_pages_total", help: "Pages of sources committed")
-        metrics.add("suite_harvest_records_total", Double(page.records.count), help: "Records read from sources and committed")
+        metrics.add(
+            "suite_harvest_records_total", Double(page.records.count), help: "Records read from sources and committed")
         log.debug(
             "page.committed",
             [
-                "shard": JSONValue(page.shard), "records": JSONValue(page.records.count), "upserts": JSONValue(committed.upserts),
+                "shard": JSONValue(page.shard), "records": JSONValue(page.records.count),
+                "upserts": JSONValue(committed.upserts),
                 "payload_only": JSONValue(committed.payloadOnly), "unchanged": JSONValue(committed.unchanged),
                 "failed": JSONValue(committed.failed), "deletes": JSONValue(committed.deletes),
             ])
@@ -236,7 +243,9 @@ struct HarvestRun: Sendable {
     private func push(_ batches: [QueuedBatch]) async {
         do {
             for (kind, list) in [(WorkMessage.Kind.embed, QueueName.embed), (.index, .index)] {
-                let items = batches.filter { $0.message.kind == kind }.map { (message: $0.message, body: Optional($0.body)) }
+                let items = batches.filter { $0.message.kind == kind }.map {
+                    (message: $0.message, body: Optional($0.body))
+                }
                 try await queue.push(items, to: list)
             }
         } catch {
@@ -250,9 +259,13 @@ struct HarvestRun: Sendable {
         try await retryingSourceCounted(operation).0
     }
 
-    private func retryingSourceCounted<Value: Sendable>(_ operation: () async throws -> Value) async throws -> (Value, Int) {
+    private func retryingSourceCounted<Value: Sendable>(_ operation: () async throws -> Value) async throws -> (
+        Value, Int
+    ) {
         var retries = -1
-        let value = try await retrying(settings.sourceRetries, isRetryable: { ($0 as? SourceError)?.isRetryable ?? false }) {
+        let value = try await retrying(
+            settings.sourceRetries, isRetryable: { ($0 as? SourceError)?.isRetryable ?? false }
+        ) {
             retries += 1
             if retries > 0 { log.warning("source.retried", ["attempt": JSONValue(retries + 1)]) }
             return try await operation()

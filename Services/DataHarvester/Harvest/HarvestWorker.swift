@@ -80,9 +80,11 @@ struct HarvestWorker: Service {
         let connector = try await connectors.connector(for: datasource)
         let trace = delivery.message.traceparent.flatMap(TraceContext.init(traceparent:))?.child() ?? TraceContext()
         let log = log.with(["datasource": .string(datasource.id), "trace_id": .string(trace.traceID)])
-        log.info("harvest.started", ["type": .string(state.job.type.rawValue), "source": .string(datasource.type.rawValue)])
+        log.info(
+            "harvest.started", ["type": .string(state.job.type.rawValue), "source": .string(datasource.type.rawValue)])
         let run = HarvestRun(
-            state: state, connector: connector, maker: RecordMaker(datasource, space: state.job.space, processor: processor),
+            state: state, connector: connector,
+            maker: RecordMaker(datasource, space: state.job.space, processor: processor),
             jobs: jobs, queue: queue, settings: settings, failpoints: failpoints, metrics: metrics, trace: trace,
             stillHolds: { consumer.stillHolds([delivery]) }, shutdown: shutdown, log: log)
         do {

@@ -30,13 +30,16 @@ struct RecordMaker: Sendable {
 
     init(_ datasource: Datasource, space: EmbeddingSpace, processor: any PageProcessor) {
         self.init(
-            mapping: datasource.mapping, template: RecordTemplate(datasource, space: space), operations: datasource.processing,
+            mapping: datasource.mapping, template: RecordTemplate(datasource, space: space),
+            operations: datasource.processing,
             processor: processor)
     }
 
     /// The key of the source row that a record was made of.
     func sourceKey(_ key: String) -> String {
-        guard isChunking, let mark = key.lastIndex(of: "#"), Int(key[key.index(after: mark)...]) != nil else { return key }
+        guard isChunking, let mark = key.lastIndex(of: "#"), Int(key[key.index(after: mark)...]) != nil else {
+            return key
+        }
         return String(key[..<mark])
     }
 
@@ -81,7 +84,8 @@ struct RecordMaker: Sendable {
         for error in processed.errors where sent.indices.contains(error.index) {
             let (key, row) = sent[error.index]
             guard answered.insert(key).inserted else { continue }
-            let failure = RecordBatch.Failure(type: "processing_failed", message: "\(error.operation): \(error.message)")
+            let failure = RecordBatch.Failure(
+                type: "processing_failed", message: "\(error.operation): \(error.message)")
             made.records.append(Self.failed(key, failure, row.values))
         }
         made.vanished += sent.map(\.key).filter { !answered.contains($0) }
@@ -97,7 +101,9 @@ struct RecordMaker: Sendable {
         }
     }
 
-    private static func failed(_ key: String, _ failure: RecordBatch.Failure, _ row: JSONObject? = nil) -> RecordBatch.Record {
+    private static func failed(_ key: String, _ failure: RecordBatch.Failure, _ row: JSONObject? = nil)
+        -> RecordBatch.Record
+    {
         let data = row.map { JSONValue.object($0).serializedBytes } ?? []
         return RecordBatch.Record(key: key, payload: data.count <= maximumErrorData ? data : [], failure: failure)
     }
@@ -108,7 +114,8 @@ struct RecordMaker: Sendable {
         guard let missing = mapping.columns.first(where: { !columns.contains($0) }) else { return }
         let name = mapping.json.members.first { $0.value.string == missing }?.name ?? "id"
         throw SourceError(
-            .missingColumn, "the source has no column \(missing); it has \(page.columns.prefix(50).joined(separator: ", "))",
+            .missingColumn,
+            "the source has no column \(missing); it has \(page.columns.prefix(50).joined(separator: ", "))",
             field: "fieldMapping.\(name)")
     }
 }

@@ -24,7 +24,8 @@ struct DatabaseAddress: Sendable {
             let mode = parts.queryItems?.first { $0.name == "sslmode" }?.value
             tls = mode ?? Self.mode(config["tls"])
             for item in parts.queryItems ?? [] where item.name != "sslmode" {
-                throw SourceError(.unsupported, "the url's parameter \(item.name) is not supported", field: "connectionConfig.url")
+                throw SourceError(
+                    .unsupported, "the url's parameter \(item.name) is not supported", field: "connectionConfig.url")
             }
         } else {
             host = config["host"]?.string ?? ""
@@ -37,7 +38,9 @@ struct DatabaseAddress: Sendable {
         guard !host.isEmpty, !host.hasPrefix("/"), !host.contains(","), (1...65_535).contains(port) else {
             throw SourceError(.unsupported, "needs one host and a port", field: "connectionConfig.host")
         }
-        guard !database.isEmpty else { throw SourceError(.unsupported, "needs a database", field: "connectionConfig.database") }
+        guard !database.isEmpty else {
+            throw SourceError(.unsupported, "needs a database", field: "connectionConfig.database")
+        }
         guard !user.isEmpty else { throw SourceError(.unsupported, "needs a user", field: "connectionConfig.user") }
     }
 

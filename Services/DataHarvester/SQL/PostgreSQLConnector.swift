@@ -47,7 +47,8 @@ actor PostgreSQLConnector: Connector {
 
     func test() async throws -> SourceTest {
         let opened = try await open()
-        return SourceTest(server: "PostgreSQL \(opened.version)", details: JSONObject([("keyType", .string(opened.keyType))]))
+        return SourceTest(
+            server: "PostgreSQL \(opened.version)", details: JSONObject([("keyType", .string(opened.keyType))]))
     }
 
     func count() async throws -> SourceCount {
@@ -67,7 +68,8 @@ actor PostgreSQLConnector: Connector {
         // A time without a zone, or a counter: only the rows know how far it is.
         var statement = try Statement(settings)
         statement.addRows(opened, after: nil, limit: nil)
-        return try await run("SELECT max(q.\(quoted(column)))::text FROM (\(statement.sql)) AS q", statement, in: opened)[0].text(0)
+        return try await run(
+            "SELECT max(q.\(quoted(column)))::text FROM (\(statement.sql)) AS q", statement, in: opened)[0].text(0)
     }
 
     func readPage(after cursor: String?, limit: Int, window: ChangeWindow?) async throws -> SourcePage {
@@ -95,7 +97,9 @@ actor PostgreSQLConnector: Connector {
         statement.addRows(opened, after: nil, limit: nil, codes: type == nil ? nil : keys)
         let column = "q.\(quoted(settings.key))"
         let parameter = statement.bind(.textArray(keys))
-        let condition = type.map { "\(column) = ANY(\(parameter)::text[]::\($0)[])" } ?? "\(column)::text = ANY(\(parameter)::text[])"
+        let condition =
+            type.map { "\(column) = ANY(\(parameter)::text[]::\($0)[])" }
+            ?? "\(column)::text = ANY(\(parameter)::text[])"
         let rows = try await run("SELECT * FROM (\(statement.sql)) AS q WHERE \(condition)", statement, in: opened)
         var page = try page(rows, cursor: .start, limit: .max)
         page.isExhausted = true
@@ -193,8 +197,11 @@ actor PostgreSQLConnector: Connector {
             if let text = settings.queryTemplate {
                 template = try SQLTemplate(text, dialect: .postgresql)
             } else if let table = settings.connection["table"]?.string {
-                let parts = settings.connection["schema"]?.string.map { [$0, table] } ?? table.split(separator: ".").map(String.init)
-                template = try SQLTemplate("SELECT * FROM \(parts.map(quoted).joined(separator: "."))", dialect: .postgresql)
+                let parts =
+                    settings.connection["schema"]?.string.map { [$0, table] }
+                    ?? table.split(separator: ".").map(String.init)
+                template = try SQLTemplate(
+                    "SELECT * FROM \(parts.map(quoted).joined(separator: "."))", dialect: .postgresql)
             } else {
                 throw SourceError(.refusedQuery, "there is neither a query nor a table", field: "queryTemplate")
             }
@@ -207,7 +214,8 @@ actor PostgreSQLConnector: Connector {
 
         /// The template with its placeholders bound. Opened `nil`: for its columns only.
         mutating func addRows(
-            _ opened: Opened?, after: String?, limit: Int?, offset: Int = 0, since: String? = nil, codes: [String]? = nil
+            _ opened: Opened?, after: String?, limit: Int?, offset: Int = 0, since: String? = nil,
+            codes: [String]? = nil
         ) {
             var bound: [String: String] = [:]
             var values = values
@@ -235,10 +243,12 @@ actor PostgreSQLConnector: Connector {
                     let type = opened.updatedType ?? "timestamp with time zone"
                     return parameter("since", (since ?? Self.lowest(type)).map(PostgresValue.text) ?? .null, type)
                 case .placeholder(.codes) where opened.keyType.isEmpty: return "NULL"
-                case .inCodes(let negated) where opened.keyType.isEmpty: return negated ? " <> ALL (NULL)" : " = ANY (NULL)"
+                case .inCodes(let negated) where opened.keyType.isEmpty:
+                    return negated ? " <> ALL (NULL)" : " = ANY (NULL)"
                 case .placeholder(.codes): return parameter("codes", list, "text[]::\(opened.keyType)[]")
                 case .inCodes(let negated):
-                    return " \(negated ? "<> ALL" : "= ANY") (\(parameter("codes", list, "text[]::\(opened.keyType)[]")))"
+                    return
+                        " \(negated ? "<> ALL" : "= ANY") (\(parameter("codes", list, "text[]::\(opened.keyType)[]")))"
                 case .sql(let text): return text
                 }
             }
@@ -249,7 +259,8 @@ actor PostgreSQLConnector: Connector {
             place = rendered.place
         }
 
-        mutating func addPage(_ opened: Opened, _ cursor: Cursor, limit: Int, window: ChangeWindow?, overlap: Duration) {
+        mutating func addPage(_ opened: Opened, _ cursor: Cursor, limit: Int, window: ChangeWindow?, overlap: Duration)
+        {
             var after: String?
             var offset = 0
             if case .key(let key) = cursor { after = key }
@@ -264,7 +275,9 @@ actor PostgreSQLConnector: Connector {
                     let back = type.hasPrefix("timestamp") ? " - interval '\(overlap.components.seconds) seconds'" : ""
                     conditions.append("q.\(quoted(column)) >= \(parameter)\(back)")
                 }
-                if let until = window.until { conditions.append("q.\(quoted(column)) <= \(bind(.text(until)))::\(type)") }
+                if let until = window.until {
+                    conditions.append("q.\(quoted(column)) <= \(bind(.text(until)))::\(type)")
+                }
             }
             var order = ""
             var tail = ""
@@ -330,7 +343,9 @@ actor PostgreSQLConnector: Connector {
         _ pool: PostgresPool, _ body: @Sendable (PostgresTransaction) async throws -> PostgresRows
     ) async throws -> PostgresRows {
         do {
-            return try await pool.snapshot { transaction -> PostgresRows in throw RolledBack(rows: try await body(transaction)) }
+            return try await pool.snapshot { transaction -> PostgresRows in
+                throw RolledBack(rows: try await body(transaction))
+            }
         } catch let done as RolledBack {
             return done.rows
         } catch let error as PostgresError {
@@ -360,7 +375,8 @@ actor PostgreSQLConnector: Connector {
         let address = try DatabaseAddress(settings.connection, defaultPort: 5432)
         let reached = try await NetworkAddress.reach(host: address.host, port: address.port, policy: settings.policy)
         let pool = PostgresPool(
-            url: connectionText(address, hostAddress: reached.text, timeout: settings.statementTimeout), size: 2, log: .silent,
+            url: connectionText(address, hostAddress: reached.text, timeout: settings.statementTimeout), size: 2,
+            log: .silent,
             applicationName: "suite-harvester",
             limits: PostgresLimits(connect: .seconds(10), statement: settings.statementTimeout + .seconds(10)))
         let role = try await readOnly(pool) { transaction in
@@ -391,18 +407,24 @@ actor PostgreSQLConnector: Connector {
         let names = columns.map(\.name)
         if let repeated = names.first(where: { name in names.count(where: { $0 == name }) > 1 }) {
             throw SourceError(
-                .invalidQuery, "the query gives two columns called \(repeated): name them apart with AS", field: "queryTemplate")
+                .invalidQuery, "the query gives two columns called \(repeated): name them apart with AS",
+                field: "queryTemplate")
         }
         func type(of column: String, field: String) async throws -> String {
-            guard let found = columns.first(where: { $0.name == column }) else { throw missing(column, names, field: field) }
+            guard let found = columns.first(where: { $0.name == column }) else {
+                throw missing(column, names, field: field)
+            }
             let oid = Int64(found.type == 705 ? 25 : found.type)
-            let rows = try await readOnly(pool) { try await $0.query("SELECT format_type($1::bigint::oid, -1)", [.int(oid)]) }
+            let rows = try await readOnly(pool) {
+                try await $0.query("SELECT format_type($1::bigint::oid, -1)", [.int(oid)])
+            }
             return rows[0].text(0) ?? "text"
         }
         let keyType = settings.key.isEmpty ? "" : try await type(of: settings.key, field: "fieldMapping.id")
         var afterType = keyType
         if keyType.isEmpty, let query = settings.queryTemplate,
-            let compared = query.firstMatch(of: /(\w+)"?\s*>=?\s*\{\{\s*after/).map({ String($0.output.1) }), names.contains(compared)
+            let compared = query.firstMatch(of: /(\w+)"?\s*>=?\s*\{\{\s*after/).map({ String($0.output.1) }),
+            names.contains(compared)
         {
             afterType = try await type(of: compared, field: "queryTemplate")
         }
@@ -413,7 +435,8 @@ actor PostgreSQLConnector: Connector {
 
     private static func missing(_ column: String, _ names: [String], field: String = "fieldMapping.id") -> SourceError {
         SourceError(
-            .missingColumn, "the query gives no column \(column); it gives \(names.prefix(50).joined(separator: ", "))", field: field)
+            .missingColumn, "the query gives no column \(column); it gives \(names.prefix(50).joined(separator: ", "))",
+            field: field)
     }
 
     /// Nothing is taken from this process's environment or home: no `PGPASSWORD`, no password file.
@@ -424,7 +447,8 @@ actor PostgreSQLConnector: Connector {
             "statement_timeout=\(milliseconds)", "lock_timeout=5000", "idle_in_transaction_session_timeout=60000",
         ].map { "-c \($0)" }.joined(separator: " ")
         let members = [
-            ("host", address.host), ("hostaddr", hostAddress), ("port", "\(address.port)"), ("dbname", address.database),
+            ("host", address.host), ("hostaddr", hostAddress), ("port", "\(address.port)"),
+            ("dbname", address.database),
             ("user", address.user), ("password", address.password), ("sslmode", address.tls), ("options", options),
             ("passfile", "/nonexistent"), ("gssencmode", "disable"),
         ]
@@ -445,7 +469,9 @@ actor PostgreSQLConnector: Connector {
             let isTLS = ["SSL", "certificate", "TLS"].contains { reason.contains($0) }
             return isTLS
                 ? SourceError(.tlsFailed, reason, field: "connectionConfig.tls")
-                : SourceError(reason.contains("no answer within") ? .timedOut : .unreachable, reason, field: "connectionConfig.host")
+                : SourceError(
+                    reason.contains("no answer within") ? .timedOut : .unreachable, reason,
+                    field: "connectionConfig.host")
         case .server(let state, let message):
             var text = message
             var position: Int?
@@ -479,7 +505,8 @@ actor PostgreSQLConnector: Connector {
             if ["42", "22", "0A", "21", "2F", "P0", "25"].contains(String(state.prefix(2))) {
                 return query(.invalidQuery, "\(message) (SQLSTATE \(state))")
             }
-            return SourceError(state.hasPrefix("53") || state.hasPrefix("08") ? .busy : .unreachable, "\(message) (SQLSTATE \(state))")
+            return SourceError(
+                state.hasPrefix("53") || state.hasPrefix("08") ? .busy : .unreachable, "\(message) (SQLSTATE \(state))")
         }
     }
 }

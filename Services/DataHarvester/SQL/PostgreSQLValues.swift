@@ -94,7 +94,8 @@ enum PostgreSQLValues {
 
     /// `2024-01-31 12:00:00.5+00` as RFC 3339; the sessions are in UTC, and a time without a zone is taken as UTC.
     private static func timestamp(_ bytes: UnsafeRawBufferPointer) -> String {
-        guard bytes.count >= 19, bytes[4] == UInt8(ascii: "-"), bytes[10] == 0x20, bytes.last != UInt8(ascii: "C") else {
+        guard bytes.count >= 19, bytes[4] == UInt8(ascii: "-"), bytes[10] == 0x20, bytes.last != UInt8(ascii: "C")
+        else {
             return text(bytes)
         }
         var end = bytes.count
@@ -123,13 +124,15 @@ enum PostgreSQLValues {
     /// `{1,NULL,"a, b",{2}}`; a text where it has bounds of its own (`[0:1]={...}`).
     private static func array(_ bytes: UnsafeRawBufferPointer, _ element: Reading) -> JSONValue {
         var index = 0
-        guard bytes.first == UInt8(ascii: "{"), let value = elements(bytes, &index, element), index == bytes.count else {
+        guard bytes.first == UInt8(ascii: "{"), let value = elements(bytes, &index, element), index == bytes.count
+        else {
             return .string(text(bytes))
         }
         return value
     }
 
-    private static func elements(_ bytes: UnsafeRawBufferPointer, _ index: inout Int, _ element: Reading) -> JSONValue? {
+    private static func elements(_ bytes: UnsafeRawBufferPointer, _ index: inout Int, _ element: Reading) -> JSONValue?
+    {
         index += 1
         var values: [JSONValue] = []
         while index < bytes.count {
@@ -153,7 +156,9 @@ enum PostgreSQLValues {
                 values.append(content.withUnsafeBytes { value($0, element) })
             default:
                 let start = index
-                while index < bytes.count, bytes[index] != UInt8(ascii: ","), bytes[index] != UInt8(ascii: "}") { index += 1 }
+                while index < bytes.count, bytes[index] != UInt8(ascii: ","), bytes[index] != UInt8(ascii: "}") {
+                    index += 1
+                }
                 let content = UnsafeRawBufferPointer(rebasing: bytes[start..<index])
                 values.append(content.elementsEqual("NULL".utf8) ? .null : value(content, element))
             }

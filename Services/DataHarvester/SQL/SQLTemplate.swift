@@ -51,7 +51,9 @@ struct SQLTemplate: Sendable, Equatable {
         return (
             sql,
             { [spans] position in
-                guard position >= 0, position <= end, let span = spans.last(where: { $0.start <= position }) else { return nil }
+                guard position >= 0, position <= end, let span = spans.last(where: { $0.start <= position }) else {
+                    return nil
+                }
                 return span.isText ? span.origin + position - span.start : span.origin
             }
         )
@@ -61,8 +63,10 @@ struct SQLTemplate: Sendable, Equatable {
     private mutating func foldInLists() {
         var index = 1
         while index + 1 < parts.count {
-            if parts[index] == .placeholder(.codes), case .sql(let before) = parts[index - 1], case .sql(let after) = parts[index + 1],
-                let opening = before.firstMatch(of: /(?i)\s(not\s+)?in\s*\(\s*$/), let closing = after.firstMatch(of: /^\s*\)/)
+            if parts[index] == .placeholder(.codes), case .sql(let before) = parts[index - 1],
+                case .sql(let after) = parts[index + 1],
+                let opening = before.firstMatch(of: /(?i)\s(not\s+)?in\s*\(\s*$/),
+                let closing = after.firstMatch(of: /^\s*\)/)
             {
                 parts[index - 1] = .sql(String(before[..<opening.range.lowerBound]))
                 parts[index] = .inCodes(negated: opening.output.1 != nil)
@@ -180,13 +184,17 @@ private struct SQLScanner {
         }
         firstWord = word.uppercased()
         guard ["SELECT", "WITH"].contains(word.uppercased()) else {
-            throw refused("the query starts with \(word.uppercased().prefix(40)): only one SELECT or WITH statement is run", at: start)
+            throw refused(
+                "the query starts with \(word.uppercased().prefix(40)): only one SELECT or WITH statement is run",
+                at: start)
         }
     }
 
     /// PostgreSQL's `E'...'`.
     private var isEscapeString: Bool {
-        guard dialect == .postgresql, index > 0, scalars[index - 1] == "e" || scalars[index - 1] == "E" else { return false }
+        guard dialect == .postgresql, index > 0, scalars[index - 1] == "e" || scalars[index - 1] == "E" else {
+            return false
+        }
         guard index > 1 else { return true }
         let before = scalars[index - 2]
         return !(isWordStart(before) || before.properties.numericType != nil || before == "$")
@@ -205,7 +213,8 @@ private struct SQLScanner {
                 take()
             } else {
                 if scalar == "{", at(1) == "{", isPlaceholder {
-                    throw refused("a placeholder stands inside quotes: it is bound as a value and needs none", at: index)
+                    throw refused(
+                        "a placeholder stands inside quotes: it is bound as a value and needs none", at: index)
                 }
                 take()
             }
@@ -243,9 +252,13 @@ private struct SQLScanner {
     private mutating func dollar() throws(SourceError) {
         let start = index
         if let next = at(1), ("0"..."9").contains(next) {
-            throw refused("parameters are written as {{after}}, {{limit}}, {{offset}}, {{since}} or {{codes}}, not as $\(next)", at: index)
+            throw refused(
+                "parameters are written as {{after}}, {{limit}}, {{offset}}, {{since}} or {{codes}}, not as $\(next)",
+                at: index)
         }
-        if index > 0, isWordStart(scalars[index - 1]) || scalars[index - 1].properties.numericType != nil { return take() }
+        if index > 0, isWordStart(scalars[index - 1]) || scalars[index - 1].properties.numericType != nil {
+            return take()
+        }
         var end = index + 1
         while end < scalars.count, isWordStart(scalars[end]) || scalars[end].properties.numericType != nil { end += 1 }
         guard end < scalars.count, scalars[end] == "$" else { return take() }
@@ -266,7 +279,9 @@ private struct SQLScanner {
         while end < scalars.count, scalars[end] != "}", end - index < 60 { end += 1 }
         guard end + 1 < scalars.count, scalars[end] == "}", scalars[end + 1] == "}" else { return nil }
         var name = ""
-        for scalar in scalars[(index + 2)..<end] where !scalar.properties.isWhitespace { name.unicodeScalars.append(scalar) }
+        for scalar in scalars[(index + 2)..<end] where !scalar.properties.isWhitespace {
+            name.unicodeScalars.append(scalar)
+        }
         return (name, end + 2)
     }
     private var isPlaceholder: Bool { placeholderName.flatMap { SQLTemplate.Placeholder(rawValue: $0.name) } != nil }

@@ -66,10 +66,14 @@ struct ChangeWindow: Sendable, Equatable {
 /// Why a source cannot be read. Never holds a password or a row's value.
 struct SourceError: Error, Equatable, Sendable, CustomStringConvertible {
     enum Code: String, Sendable {
-        case unreachable, timedOut = "timed_out", wrongCredentials = "wrong_credentials", unknownDatabase = "unknown_database"
-        case tlsFailed = "tls_failed", refusedRole = "refused_role", refusedQuery = "refused_query", invalidQuery = "invalid_query"
-        case missingColumn = "missing_column", permissionDenied = "permission_denied", addressRefused = "address_refused"
-        case fileNotFound = "file_not_found", unreadableFile = "unreadable_file", unsupported, connectionLost = "connection_lost"
+        case unreachable, timedOut = "timed_out", wrongCredentials = "wrong_credentials", unknownDatabase =
+            "unknown_database"
+        case tlsFailed = "tls_failed", refusedRole = "refused_role", refusedQuery = "refused_query", invalidQuery =
+            "invalid_query"
+        case missingColumn = "missing_column", permissionDenied = "permission_denied", addressRefused =
+            "address_refused"
+        case fileNotFound = "file_not_found", unreadableFile = "unreadable_file", unsupported, connectionLost =
+            "connection_lost"
         case busy
     }
     var code: Code

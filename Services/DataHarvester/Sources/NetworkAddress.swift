@@ -14,14 +14,18 @@ struct NetworkPolicy: Sendable {
         /// `10.0.0.0/8`, `fd00::/8`, or one address.
         init?(_ text: String) {
             let parts = text.split(separator: "/")
-            guard let first = parts.first, parts.count <= 2, let bytes = NetworkAddress.bytes(of: String(first)) else { return nil }
+            guard let first = parts.first, parts.count <= 2, let bytes = NetworkAddress.bytes(of: String(first)) else {
+                return nil
+            }
             let bits = parts.count == 2 ? Int(parts[1]) : bytes.count * 8
             guard let bits, (0...(bytes.count * 8)).contains(bits) else { return nil }
             (self.bytes, self.bits) = (bytes, bits)
         }
         func contains(_ address: [UInt8]) -> Bool {
             guard address.count == bytes.count else { return false }
-            for bit in 0..<bits where (address[bit / 8] ^ bytes[bit / 8]) & (0x80 >> UInt8(bit % 8)) != 0 { return false }
+            for bit in 0..<bits where (address[bit / 8] ^ bytes[bit / 8]) & (0x80 >> UInt8(bit % 8)) != 0 {
+                return false
+            }
             return true
         }
     }
@@ -29,7 +33,8 @@ struct NetworkPolicy: Sendable {
     init(allowed: [Network] = []) { self.allowed = allowed }
 
     private static let refused = [
-        "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "fe80::/10", "ff00::/8", "::/128", "fd00:ec2::254/128",
+        "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "fe80::/10", "ff00::/8", "::/128",
+        "fd00:ec2::254/128",
         "64:ff9b::/96",
     ].compactMap(Network.init)
     private static let mapped = Network("::ffff:0:0/96")
@@ -65,7 +70,8 @@ struct NetworkAddress: Sendable, Equatable {
             let addresses = try resolve(host)
             if let refused = addresses.first(where: { !policy.allows($0.bytes) }) {
                 throw SourceError(
-                    .addressRefused, "\(host) is \(refused.text), an address that sources may not have", field: "connectionConfig.host")
+                    .addressRefused, "\(host) is \(refused.text), an address that sources may not have",
+                    field: "connectionConfig.host")
             }
             var last = SourceError(.unreachable, "\(host) has no address", field: "connectionConfig.host")
             for address in addresses.prefix(4) {
@@ -85,7 +91,8 @@ struct NetworkAddress: Sendable, Equatable {
         let status = getaddrinfo(host, nil, &hints, &first)
         guard status == 0 else {
             throw SourceError(
-                .unreachable, "the host \(host) is not known: \(String(cString: gai_strerror(status)))", field: "connectionConfig.host")
+                .unreachable, "the host \(host) is not known: \(String(cString: gai_strerror(status)))",
+                field: "connectionConfig.host")
         }
         defer { freeaddrinfo(first) }
         var addresses: [NetworkAddress] = []
@@ -107,7 +114,8 @@ struct NetworkAddress: Sendable, Equatable {
             }
             var text = [CChar](repeating: 0, count: 64)
             getnameinfo(address, info.ai_addrlen, &text, 64, nil, 0, NI_NUMERICHOST)
-            let found = NetworkAddress(bytes: bytes, text: text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) })
+            let found = NetworkAddress(
+                bytes: bytes, text: text.withUnsafeBufferPointer { String(cString: $0.baseAddress!) })
             if !addresses.contains(found) { addresses.append(found) }
         }
         return addresses
@@ -115,7 +123,8 @@ struct NetworkAddress: Sendable, Equatable {
 
     private static func probe(_ address: NetworkAddress, host: String, port: Int, limit: Duration) throws(SourceError) {
         let isFour = address.bytes.count == 4
-        let descriptor = socket(isFour ? AF_INET : AF_INET6, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        let descriptor = socket(
+            isFour ? AF_INET : AF_INET6, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw SourceError(.unreachable, "no socket: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
         let status: Int32
@@ -125,7 +134,9 @@ struct NetworkAddress: Sendable, Equatable {
             target.sin_port = in_port_t(port).bigEndian
             withUnsafeMutableBytes(of: &target.sin_addr) { $0.copyBytes(from: address.bytes) }
             status = withUnsafePointer(to: &target) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
         } else {
             var target = sockaddr_in6()
@@ -133,7 +144,9 @@ struct NetworkAddress: Sendable, Equatable {
             target.sin6_port = in_port_t(port).bigEndian
             withUnsafeMutableBytes(of: &target.sin6_addr) { $0.copyBytes(from: address.bytes) }
             status = withUnsafePointer(to: &target) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+                }
             }
         }
         var failure = status == 0 ? 0 : errno
@@ -141,14 +154,16 @@ struct NetworkAddress: Sendable, Equatable {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             guard poll(&waiting, 1, Int32(limit.components.seconds * 1000)) > 0 else {
                 throw SourceError(
-                    .timedOut, "\(host):\(port) did not answer within \(limit.components.seconds) s", field: "connectionConfig.host")
+                    .timedOut, "\(host):\(port) did not answer within \(limit.components.seconds) s",
+                    field: "connectionConfig.host")
             }
             var size = socklen_t(MemoryLayout<Int32>.size)
             getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &failure, &size)
         }
         guard failure == 0 else {
             throw SourceError(
-                .unreachable, "\(host):\(port) refuses connections: \(String(cString: strerror(failure)))", field: "connectionConfig.host")
+                .unreachable, "\(host):\(port) refuses connections: \(String(cString: strerror(failure)))",
+                field: "connectionConfig.host")
         }
     }
 }

@@ -37,9 +37,12 @@ struct SourceConnectors: Sendable {
                     statementTimeout: settings.statementTimeout, policy: settings.policy, overlap: settings.overlap))
         case .csv:
             return CSVConnector(
-                file: try await file(of: source), settings: source.connection, key: source.mapping.key, limits: settings.csv)
+                file: try await file(of: source), settings: source.connection, key: source.mapping.key,
+                limits: settings.csv)
         default:
-            throw SourceError(.unsupported, "sources of type \(source.type.rawValue) cannot be read by this service yet", field: "type")
+            throw SourceError(
+                .unsupported, "sources of type \(source.type.rawValue) cannot be read by this service yet",
+                field: "type")
         }
     }
 
@@ -57,12 +60,15 @@ struct SourceConnectors: Sendable {
     private func file(of source: SourceDescription) async throws -> any FileBytes {
         if let path = source.connection["path"]?.string, !path.isEmpty {
             guard let folder = settings.folder else {
-                throw SourceError(.fileNotFound, "no folder is mounted: FILES_DIR is not set", field: "connectionConfig.path")
+                throw SourceError(
+                    .fileNotFound, "no folder is mounted: FILES_DIR is not set", field: "connectionConfig.path")
             }
             return try MountedFile(path: path, folder: folder)
         }
         guard let id = source.datasourceID else {
-            throw SourceError(.fileNotFound, "name a file with path, or create the datasource and upload one", field: "connectionConfig.path")
+            throw SourceError(
+                .fileNotFound, "name a file with path, or create the datasource and upload one",
+                field: "connectionConfig.path")
         }
         return try await UploadedFile(store: datasources, datasourceID: id)
     }

@@ -20,7 +20,8 @@ struct SourcePreview: Sendable {
                 mapping: request.source.mapping, text: request.text,
                 space: .init(provider: "preview", model: "preview", dimensions: 1), processing: request.processing)
             let maker = RecordMaker(
-                mapping: request.source.mapping, template: template, operations: request.processing, processor: processor)
+                mapping: request.source.mapping, template: template, operations: request.processing,
+                processor: processor)
             let made = try await maker.make(page)
             records = try made.records.map { try record($0) }
             if !maker.isProcessing, page.failures.isEmpty, made.vanished.isEmpty, records.count == rows.count {
@@ -30,15 +31,21 @@ struct SourcePreview: Sendable {
             }
         }
         return JSONObject([
-            ("columns", .array(page.columns.map(JSONValue.string))), ("rows", .array(rows)), ("records", .array(records)),
+            ("columns", .array(page.columns.map(JSONValue.string))), ("rows", .array(rows)),
+            ("records", .array(records)),
             ("notes", .array(page.notes.map(JSONValue.string))),
         ])
     }
 
     private func record(_ record: RecordBatch.Record) throws -> JSONValue {
         if let failure = record.failure {
-            return ["key": .string(record.key), "error": ["type": .string(failure.type), "message": .string(failure.message)]]
+            return [
+                "key": .string(record.key),
+                "error": ["type": .string(failure.type), "message": .string(failure.message)],
+            ]
         }
-        return ["key": .string(record.key), "text": .string(record.text), "payload": try JSONReader.parse(record.payload)]
+        return [
+            "key": .string(record.key), "text": .string(record.text), "payload": try JSONReader.parse(record.payload),
+        ]
     }
 }

@@ -11,7 +11,8 @@ struct SourceRequest: Sendable {
     var limit: Int
 
     private static let members: Set<String> = [
-        "datasource_id", "type", "connection_config", "query_template", "field_mapping", "embedding_fields", "embedding_template",
+        "datasource_id", "type", "connection_config", "query_template", "field_mapping", "embedding_fields",
+        "embedding_template",
         "processing", "limit",
     ]
 
@@ -37,7 +38,9 @@ struct SourceRequest: Sendable {
                 refuse(name, "belongs to the datasource: leave out datasource_id to try another one")
             }
             guard let id = id.string else { throw Problem.badRequest(field: "datasource_id", "must be a text") }
-            guard errors.isEmpty else { throw Problem.badRequest("the request has \(errors.count) wrong fields", errors: errors) }
+            guard errors.isEmpty else {
+                throw Problem.badRequest("the request has \(errors.count) wrong fields", errors: errors)
+            }
             guard let datasource = try await connectors.datasources.datasource(id: id) else {
                 throw Problem.notFound("there is no datasource \(id)")
             }
@@ -48,7 +51,9 @@ struct SourceRequest: Sendable {
             return
         }
         let kind = given("type")?.string.flatMap(Datasource.Kind.init)
-        if kind == nil { refuse("type", "is required: one of \(Datasource.Kind.allCases.map(\.rawValue).joined(separator: ", "))") }
+        if kind == nil {
+            refuse("type", "is required: one of \(Datasource.Kind.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
         let connection = given("connection_config")
         if connection?.object == nil { refuse("connection_config", "is required and must be an object") }
         let mapping = given("field_mapping")
@@ -70,7 +75,8 @@ struct SourceRequest: Sendable {
             }
         }
         guard errors.isEmpty, let kind, let connection = connection?.object else {
-            throw Problem.badRequest("the request has \(errors.count) wrong field\(errors.count == 1 ? "" : "s")", errors: errors)
+            throw Problem.badRequest(
+                "the request has \(errors.count) wrong field\(errors.count == 1 ? "" : "s")", errors: errors)
         }
         source = SourceDescription(
             type: kind, connection: connection, queryTemplate: query?.string.flatMap { $0.isEmpty ? nil : $0 },
@@ -81,7 +87,8 @@ struct SourceRequest: Sendable {
     /// `connectionConfig.port` as `connection_config.port`.
     static func snakeCase(_ field: String) -> String {
         for (camel, snake) in [
-            ("connectionConfig", "connection_config"), ("queryTemplate", "query_template"), ("fieldMapping", "field_mapping"),
+            ("connectionConfig", "connection_config"), ("queryTemplate", "query_template"),
+            ("fieldMapping", "field_mapping"),
         ] where field.hasPrefix(camel) {
             return snake + field.dropFirst(camel.count)
         }
