@@ -38,6 +38,7 @@ struct SyncRoutes: Sendable {
         }
         router.on("GET", "/api/sync/jobs/:id/events") { try await events($0) }
         router.on("GET", "/api/sync/errors/:jobId") { try await errors($0) }
+        router.on("POST", "/api/sync/errors/:jobId/retry") { try await retry($0) }
     }
 
     private func id(_ request: HTTPRequest) throws(Problem) -> String {
@@ -85,6 +86,23 @@ struct SyncRoutes: Sendable {
         return page.answer(items.map { .object($0.json) }, total: total)
     }
 
+    /// Reads the records of a job's unresolved errors again, in a job of its own beside whatever runs.
+    private func retry(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let failed = try await job(request)
+        guard !failed.status.isActive else {
+            throw Problem.conflict("job \(failed.id) is \(failed.status.rawValue): retry its errors when it has ended")
+        }
+        let ids = try RetryBody(request.body.isEmpty ? [:] : request.json()).ids
+        guard let datasource = try await datasources.datasource(id: failed.datasourceID) else {
+            throw DatasourcesError.notFound(id: failed.datasourceID)
+        }
+        let keys = try await jobs.errorsToRetry(jobID: failed.id, ids: ids)
+        guard !keys.isEmpty else { throw Problem.conflict("job \(failed.id) has no unresolved error with a record to read again") }
+        let options = SyncOptions(batchSize: failed.options.batchSize, force: true, codes: keys, retryOf: failed.id)
+        let job = try await starter.start(datasource, kind: .webhook, options: options, trace: request.trace)
+        return .json(.object(job.json), status: 202, headers: ["Location": "/api/sync/jobs/\(job.id)"])
+    }
+
     /// One `progress` event for each change, then `end`. The ids count up within a stream; a new stream begins with what is now.
     private func events(_ request: HTTPRequest) async throws -> HTTPResponse {
         let first = try await job(request)
@@ -106,6 +124,29 @@ struct SyncRoutes: Sendable {
             }
             try await writer.send(id: String(number + 1), event: "end", data: JSONValue.object(job.json).serialized)
         }
+    }
+}
+
+/// `{"ids": [...]}`: the errors to retry; all unresolved ones without.
+private struct RetryBody {
+    let ids: [String]?
+
+    init(_ body: JSONValue) throws(Problem) {
+        guard let members = body.object else { throw .badRequest("the body must be a JSON object") }
+        for name in members.names where name != "ids" { throw .badRequest(field: name, "is not a member of a retry") }
+        guard let given = members["ids"], !given.isNull else {
+            ids = nil
+            return
+        }
+        guard let list = given.array, !list.isEmpty else { throw .badRequest(field: "ids", "must be a list of error ids") }
+        var found: [String] = []
+        for (index, item) in list.enumerated() {
+            guard let id = item.string, UUID(uuidString: id) != nil else {
+                throw .badRequest(field: "ids[\(index)]", "must be the id of an error")
+            }
+            found.append(id)
+        }
+        ids = found
     }
 }
 
