@@ -179,6 +179,6 @@ struct EmbeddedStoreTests {
     }
 
     @Test func aSecondProcessIsKeptOut() throws {
-        #expect(throws: StoreError.inUse(path: folder.path)) { try folder.open() }
+        #expect(throws: StoreError.inUse(path: folder.path)) { try EmbeddedStore(folder: folder.path, log: .silent) }
     }
 }

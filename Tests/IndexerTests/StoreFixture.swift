@@ -13,8 +13,16 @@ final class StoreFolder: Sendable {
     }
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
+    /// The store before it may take a moment to go: the thread that ran its last job lets it go after it has answered.
     func open(_ options: EmbeddedStore.Options = .init(), log: Log = .silent) throws -> EmbeddedStore {
-        try EmbeddedStore(folder: path, options: options, log: log)
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            do {
+                return try EmbeddedStore(folder: path, options: options, log: log)
+            } catch StoreError.inUse where ContinuousClock.now < deadline {
+                sched_yield()
+            }
+        }
     }
 
     /// The folder of its one collection.
