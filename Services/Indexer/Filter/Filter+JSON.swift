@@ -107,7 +107,7 @@ extension Filter {
         if let wanted = value["value"] { return .equals(try keyword(wanted, "\(path).value")) }
         if let list = value["any"] { return .any(try keywords(list, "\(path).any")) }
         if let list = value["except"] { return .except(try keywords(list, "\(path).except")) }
-        if let text = value["text"]?.string { return .contains(text) }
+        if let text = value["text"]?.string { return .words(text) }
         throw FilterError(path: path, reason: "needs one of value, any, except or text")
     }
     private static func keywords(_ value: JSONValue, _ path: String) throws(FilterError) -> [Scalar] {

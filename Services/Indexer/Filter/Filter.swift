@@ -12,7 +12,7 @@ struct Filter: Sendable {
         case equals(Scalar)
         case any([Scalar])
         case except([Scalar])
-        case contains(String)
+        case words(String)
         case range(Bounds<Double>)
         /// Units: microseconds since 1970, UTC.
         case dates(Bounds<Int64>)

@@ -42,8 +42,10 @@ final class PayloadColumn: Sendable {
         /// Payload has something here that is neither null nor an empty list.
         var filled = Bitmap(count: 0)
         var null = Bitmap(count: 0)
-        /// How many values `values_count` sees, for slots that have any.
-        var valueCounts: [UInt32] = []
+        /// Pairs of slot and what `values_count` sees there, and the slots that have such a pair.
+        var countSlots: [UInt32] = []
+        var counts: [UInt32] = []
+        var counted = Bitmap(count: 0)
     }
     private let extractor: PayloadExtractor
     private let state = Mutex(State())
@@ -53,13 +55,8 @@ final class PayloadColumn: Sendable {
     func slots(matching predicate: Filter.Predicate, in snapshot: Snapshot) throws -> Bitmap {
         try state.withLock { state in
             try read(snapshot, &state)
+            if case .valuesCount(let bounds) = predicate { return Self.slots(counting: bounds, state, snapshot.count) }
             var words = [UInt64](repeating: 0, count: (snapshot.count + 63) / 64)
-            if case .valuesCount(let bounds) = predicate {
-                for slot in 0..<snapshot.count where bounds.contains(Double(state.valueCounts[slot])) {
-                    words[slot >> 6] |= 1 << UInt64(slot & 63)
-                }
-                return Bitmap(count: snapshot.count, words: words)
-            }
             let accepted = Self.accepted(by: predicate, state)
             words.withUnsafeMutableBufferPointer { words in
                 state.pairSlots.withUnsafeBufferPointer { slots in
@@ -91,6 +88,16 @@ final class PayloadColumn: Sendable {
         }
     }
 
+    private static func slots(counting bounds: Filter.Bounds<Double>, _ state: State, _ count: Int) -> Bitmap {
+        var slots = cut(state.counted, to: count)
+        slots.invert()  // nothing there counts as 0
+        if !bounds.contains(0) { slots = Bitmap(count: count) }
+        for (slot, values) in zip(state.countSlots, state.counts) where slot < count && bounds.contains(Double(values)) {
+            slots[Int(slot)] = true
+        }
+        return slots
+    }
+
     private static func cut(_ bitmap: Bitmap, to count: Int) -> Bitmap {
         Bitmap(count: count, words: Array(bitmap.words.prefix((count + 63) / 64)))
     }
@@ -109,10 +116,11 @@ final class PayloadColumn: Sendable {
         case .except(let values):
             let excluded = Set(values)
             decide { !excluded.contains($0) }
-        case .contains(let text):
+        case .words(let text):
+            let matcher = WordMatcher(text)
             decide { value in
                 guard case .string(let string) = value else { return false }
-                return string.utf8.contains(text.utf8)
+                return matcher.matches(string)
             }
         case .range(let bounds):
             let low = bounds.atLeast ?? -.infinity, high = bounds.atMost ?? .infinity
@@ -136,7 +144,7 @@ final class PayloadColumn: Sendable {
         guard state.count < snapshot.count else { return }
         state.filled.grow(to: snapshot.count)
         state.null.grow(to: snapshot.count)
-        state.valueCounts.append(contentsOf: repeatElement(0, count: snapshot.count - state.count))
+        state.counted.grow(to: snapshot.count)
         let parser = try extractor.makeParser()
         for slot in state.count..<snapshot.count {
             // A slot that died before it was read may still be live in another reader's moment: all are read.
@@ -146,9 +154,12 @@ final class PayloadColumn: Sendable {
                 switch value {
                 case .null: state.null[slot] = true
                 case .emptyArray: break
+                case .count(let count):
+                    state.counted[slot] = true
+                    state.countSlots.append(UInt32(slot))
+                    state.counts.append(count)
                 case .scalar(let scalar):
                     state.filled[slot] = true
-                    state.valueCounts[slot] += 1
                     let ordinal: UInt32
                     if let known = state.ordinals[scalar] {
                         ordinal = known
@@ -162,23 +173,10 @@ final class PayloadColumn: Sendable {
                     state.pairOrdinals.append(ordinal)
                 case .nullElement:
                     state.filled[slot] = true
-                    state.valueCounts[slot] += 1
+                    state.null[slot] = true
                 }
             }
         }
         state.count = snapshot.count
-    }
-}
-
-extension String.UTF8View {
-    fileprivate func contains(_ needle: String.UTF8View) -> Bool {
-        if needle.isEmpty { return true }
-        guard let first = needle.first else { return true }
-        var start = startIndex
-        while let found = self[start...].firstIndex(of: first) {
-            if self[found...].starts(with: needle) { return true }
-            start = index(after: found)
-        }
-        return false
     }
 }

@@ -8,6 +8,8 @@ struct PayloadExtractor: Sendable {
         case scalar(Scalar)
         /// A null in a list.
         case nullElement
+        /// How many values `values_count` sees in what comes next: 0 for null, a list's elements, 1 for anything else.
+        case count(UInt32)
     }
     private let path: PayloadPath
     /// Names, zero-terminated and joined; `json_step` points into it while reading.
@@ -71,8 +73,17 @@ private struct ScalarNodes {
         return nodes.loadUnaligned(fromByteOffset: offset, as: Value.self)
     }
 
+    private func count(_ tag: UInt8) -> UInt32 {
+        switch tag {
+        case UInt8(ascii: "n"): 0
+        case UInt8(ascii: "["): nodes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+        default: 1
+        }
+    }
+
     mutating func next(isElement: Bool, found: (PayloadExtractor.Found) -> Void) {
         let tag: UInt8 = load()
+        if !isElement { found(.count(count(tag))) }
         switch tag {
         case UInt8(ascii: "n"): found(isElement ? .nullElement : .null)
         case UInt8(ascii: "t"): found(.scalar(.bool(true)))
