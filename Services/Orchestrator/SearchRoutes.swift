@@ -36,7 +36,7 @@ struct SearchRoutes: Sendable {
             throw Problem.badRequest(field: "filter", "was refused by the store: \(error.detail)")
         }
         let isEmpty = points.isEmpty && query.offset == 0 && query.filter == nil
-        return respond(query, points.map(Self.hit), since: start, note: isEmpty ? Self.emptyNote : nil)
+        return respond(query, points.map { SearchHit(point: $0).json }, since: start, note: isEmpty ? Self.emptyNote : nil)
     }
 
     private static let emptyNote = "the collection is empty: run a sync of its datasource"
@@ -51,17 +51,6 @@ struct SearchRoutes: Sendable {
         body["mode"] = .string(SearchQuery.Mode.semantic.rawValue)
         body["note"] = note.map(JSONValue.string)
         return .json(.object(body))
-    }
-
-    /// A point of the store as a hit; members that start with `_` are the suite's own.
-    static func hit(_ point: JSONValue) -> JSONValue {
-        let payload = point["payload"]?.object ?? JSONObject()
-        var hit = JSONObject()
-        hit["id"] = point["id"] ?? .null
-        hit["key"] = payload["_key"] ?? .null
-        hit["score"] = point["score"] ?? .null
-        hit["payload"] = .object(JSONObject(unique: payload.members.filter { !$0.name.hasPrefix("_") }))
-        return .object(hit)
     }
 }
 

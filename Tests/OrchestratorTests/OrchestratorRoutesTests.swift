@@ -119,3 +119,11 @@ struct OrchestratorConfigurationTests {
         }
     }
 }
+
+struct SearchHitTests {
+    @Test func aHitShowsTheRecordsFieldsAndNotTheSuitesOwn() {
+        let hit = SearchHit(
+            point: ["id": "u-1", "score": 0.5, "payload": ["_key": "sku-7", "_datasource": "d", "title": "Lamp"]])
+        #expect(hit.json == ["id": "u-1", "key": "sku-7", "score": 0.5, "payload": ["title": "Lamp"]])
+    }
+}
