@@ -95,7 +95,7 @@ struct EmbedRequest: Sendable {
         return try await BlockingPool.run { [outcomes] in try response(outcomes, lane) }
     }
 
-    private func response(_ outcomes: [EmbeddingLane.Outcome], _ lane: EmbeddingLane) throws(Problem) -> HTTPResponse {
+    private func response(_ outcomes: [Embedding], _ lane: EmbeddingLane) throws(Problem) -> HTTPResponse {
         var refused: [FieldError] = []
         var writer = JSONWriter(reserving: outcomes.count * (lane.dimensions * 13 + 2) + 256)
         writer.raw(#"{"vectors":["#)
@@ -138,7 +138,7 @@ struct EmbedRequest: Sendable {
     }
 }
 
-extension EmbeddingLane.Outcome {
+extension Embedding {
     fileprivate var isSuperseded: Bool {
         if case .failure(let error) = result { error.kind == .superseded } else { false }
     }

@@ -118,7 +118,7 @@ struct EmbeddingLaneTests {
         #expect(error.kind == .superseded)
         #expect(fixture.provider.calls.isEmpty)
     }
-    private func error(_ outcomes: [EmbeddingLane.Outcome]) -> EmbeddingError {
+    private func error(_ outcomes: [Embedding]) -> EmbeddingError {
         EmbeddingError(.cancelled, "\(outcomes.count) came")
     }
 

@@ -29,6 +29,6 @@ struct LaneFixture {
     }
 }
 
-extension EmbeddingLane.Outcome {
+extension Embedding {
     var vector: [Float]? { try? result.get() }
 }

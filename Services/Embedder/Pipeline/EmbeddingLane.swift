@@ -6,12 +6,6 @@ import Synchronization
 final class EmbeddingLane: Sendable {
     /// Whose work a text is; asked before each call to the provider.
     typealias IsWanted = @Sendable () async -> Bool
-    struct Outcome: Sendable {
-        var result: Result<[Float], EmbeddingError>
-        /// Nothing was paid for it: it was in the cache, or somebody else's call brought it.
-        var isCached: Bool
-        var tokens: Int
-    }
 
     let gate: ProviderGate
     let model: String
@@ -23,36 +17,9 @@ final class EmbeddingLane: Sendable {
     private let prefix: [UInt8]
     private var limits: ProviderLimits { gate.description.limits }
 
-    /// One caller's texts, answered when the last of them is.
-    private final class Request: Sendable {
-        struct State {
-            var outcomes: [Outcome?]
-            var remaining: Int
-            var waiting: CheckedContinuation<Void, Never>?
-        }
-        let state: Mutex<State>
-        let isWanted: IsWanted
-        let isUrgent: Bool
-
-        init(count: Int, isUrgent: Bool, isWanted: @escaping IsWanted) {
-            state = Mutex(State(outcomes: Array(repeating: nil, count: count), remaining: count))
-            self.isUrgent = isUrgent
-            self.isWanted = isWanted
-        }
-
-        func settle(_ index: Int, _ outcome: Outcome) {
-            let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
-                guard state.outcomes[index] == nil else { return nil }
-                state.outcomes[index] = outcome
-                state.remaining -= 1
-                return state.remaining == 0 ? state.waiting.take() : nil
-            }
-            waiting?.resume()
-        }
-    }
     private struct Flight {
         var text: String
-        var waiters: [(request: Request, index: Int)]
+        var waiters: [(request: EmbeddingRequest, index: Int)]
     }
     private struct State {
         var flights: [CacheKey: Flight] = [:]
@@ -82,8 +49,8 @@ final class EmbeddingLane: Sendable {
             "emb:\(gate.description.name)|\(model)|\(dimensions)|\(scheme == "none" ? "any" : task.rawValue)|".utf8)
     }
 
-    func embed(_ texts: [String], isUrgent: Bool = false, isWanted: @escaping IsWanted = { true }) async -> [Outcome] {
-        let request = Request(count: texts.count, isUrgent: isUrgent, isWanted: isWanted)
+    func embed(_ texts: [String], isUrgent: Bool = false, isWanted: @escaping IsWanted = { true }) async -> [Embedding] {
+        let request = EmbeddingRequest(count: texts.count, isUrgent: isUrgent, isWanted: isWanted)
         let keys = texts.map(CacheKey.init(text:))
         let new = state.withLock { state in
             var new: [CacheKey] = []
@@ -121,7 +88,7 @@ final class EmbeddingLane: Sendable {
         for (position, waiter) in (flight?.waiters ?? []).enumerated() {
             waiter.request.settle(
                 waiter.index,
-                Outcome(result: result, isCached: isCached || position > 0, tokens: position == 0 ? tokens : 0))
+                Embedding(result: result, isCached: isCached || position > 0, tokens: position == 0 ? tokens : 0))
         }
     }
 
@@ -212,7 +179,7 @@ final class EmbeddingLane: Sendable {
 
     // MARK: - Work of jobs that are gone
 
-    private func requests(_ keys: [CacheKey]) -> [Request] {
+    private func requests(_ keys: [CacheKey]) -> [EmbeddingRequest] {
         var seen = Set<ObjectIdentifier>()
         return state.withLock { state in
             keys.flatMap { state.flights[$0]?.waiters.map(\.request) ?? [] }.filter {
