@@ -30,7 +30,7 @@ let adapters: [Module] = [
     .library("HTTPServer", uses: ["CEpoll", "FastJSON", "ServiceRuntime", "WireProtocol"]),
     .library("HTTPClient", uses: ["CCurl", "Resilience", "ServiceRuntime", "WireProtocol"]),
     .library("Redis", uses: ["CHiredis", "Resilience", "ServiceRuntime"]),
-    .library("Postgres", uses: ["CPostgres", "Resilience", "ServiceRuntime"]),
+    .library("Postgres", uses: ["CPostgres", "Resilience", "ServiceRuntime", "WireProtocol"]),
 ]
 
 let domain: [Module] = [

@@ -16,7 +16,8 @@ package struct Migration: Sendable, Equatable {
     /// From files embedded in the program: `PackageResources.m0001_initial_up_sql`.
     package init(_ number: Int, _ name: String, up: [UInt8], down: [UInt8]) {
         self.init(
-            number: number, name: name, up: String(decoding: up, as: UTF8.self), down: String(decoding: down, as: UTF8.self))
+            number: number, name: name, up: String(decoding: up, as: UTF8.self),
+            down: String(decoding: down, as: UTF8.self))
     }
 }
 

@@ -46,7 +46,9 @@ package struct Migrator: Sendable {
     @discardableResult
     package func down(to number: Int? = nil) async throws -> [Int] {
         try await locked { connection in
-            let applied = try await statuses(connection).filter { $0.state != .pending }.sorted { $0.number > $1.number }
+            let applied = try await statuses(connection).filter { $0.state != .pending }.sorted {
+                $0.number > $1.number
+            }
             let target = number ?? (applied.first.map { $0.number - 1 } ?? 0)
             var undone: [Int] = []
             for status in applied where status.number > target {
@@ -117,7 +119,9 @@ package struct Migrator: Sendable {
         return rows.map { row in
             let state: Status.State =
                 row.isNull(0) ? .pending : row.bool(5) == true ? .unknown : row.bool(3) == true ? .applied : .changed
-            return Status(number: Int(row.int(0) ?? row.int(4) ?? 0), name: row.text(1) ?? "", state: state, appliedAt: row.text(2))
+            return Status(
+                number: Int(row.int(0) ?? row.int(4) ?? 0), name: row.text(1) ?? "", state: state,
+                appliedAt: row.text(2))
         }
     }
 

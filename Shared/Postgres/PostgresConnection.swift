@@ -38,20 +38,18 @@ package actor PostgresConnection {
 
     /// Runs several statements without parameters, as one implicit transaction unless one is open.
     package nonisolated func script(_ sql: String) async throws(PostgresError) {
-        _ = try await cancellable { connection, ticket in await connection.attempt(ticket) { session, deadline throws(PostgresError) in
+        _ = try await call { session, deadline throws(PostgresError) in
             try session.execute(.script(sql), binary: false, until: deadline)
-        } }
+        }
     }
 
     /// `COPY ... FROM STDIN`: the bytes of the format that `sql` names. Gives the number of rows.
     @discardableResult
     package nonisolated func copyIn(_ sql: String, _ bytes: [UInt8]) async throws(PostgresError) -> Int {
-        try await cancellable { connection, ticket in
-            await connection.attempt(ticket) { session, deadline throws(PostgresError) in
-                try session.startCopy(sql, until: deadline)
-                try session.putCopy(bytes, until: deadline)
-                return try session.endCopyIn(until: deadline)
-            }
+        try await call { session, deadline throws(PostgresError) in
+            try session.startCopy(sql, until: deadline)
+            try session.putCopy(bytes, until: deadline)
+            return try session.endCopyIn(until: deadline)
         }
     }
 
@@ -59,39 +57,36 @@ package actor PostgresConnection {
     @discardableResult
     package nonisolated func copyIn<Pieces: AsyncSequence>(_ sql: String, pieces: Pieces) async throws -> Int
     where Pieces.Element == [UInt8] {
-        try await cancellable { connection, ticket in
-            await connection.attempt(ticket) { session, deadline throws(PostgresError) in try session.startCopy(sql, until: deadline) }
-        }
+        try await startCopy(sql)
         do {
             for try await piece in pieces {
-                try await cancellable { connection, ticket in
-                    await connection.attempt(ticket) { session, deadline throws(PostgresError) in try session.putCopy(piece, until: deadline) }
+                try await call { session, deadline throws(PostgresError) in try session.putCopy(piece, until: deadline)
                 }
             }
         } catch {
             await endFailedCopy()
             throw error
         }
-        return try await cancellable { connection, ticket in
-            await connection.attempt(ticket) { session, deadline throws(PostgresError) in try session.endCopyIn(until: deadline) }
-        }
+        return try await call { session, deadline throws(PostgresError) in try session.endCopyIn(until: deadline) }
     }
 
     /// `COPY ... TO STDOUT`: `consume` gets each piece (a row, in text and csv); the server waits for it.
     package nonisolated func copyOut(_ sql: String, _ consume: ([UInt8]) async throws -> Void) async throws {
-        try await cancellable { connection, ticket in
-            await connection.attempt(ticket) { session, deadline throws(PostgresError) in try session.startCopy(sql, until: deadline) }
-        }
+        try await startCopy(sql)
         do {
-            while let piece = try await cancellable({ connection, ticket in
-                await connection.attempt(ticket) { session, deadline throws(PostgresError) in try session.nextCopy(until: deadline) }
-            }) {
-                try await consume(piece)
-            }
+            while let piece = try await nextCopy() { try await consume(piece) }
         } catch {
             await abandon()
             throw error
         }
+    }
+
+    private nonisolated func startCopy(_ sql: String) async throws(PostgresError) {
+        try await call { session, deadline throws(PostgresError) in try session.startCopy(sql, until: deadline) }
+    }
+
+    private nonisolated func nextCopy() async throws(PostgresError) -> [UInt8]? {
+        try await call { session, deadline throws(PostgresError) in try session.nextCopy(until: deadline) }
     }
 
     /// Reads a big result in pages through a cursor of the server. Needs an open transaction.
@@ -111,7 +106,7 @@ package actor PostgresConnection {
 
     /// Opens the session when there is none.
     package nonisolated func connect() async throws(PostgresError) {
-        try await cancellable { connection, ticket in await connection.attempt(ticket) { _, _ throws(PostgresError) in } }
+        try await call { _, _ throws(PostgresError) in }
     }
 
     func begin(_ sql: String) async throws(PostgresError) {
@@ -130,15 +125,18 @@ package actor PostgresConnection {
     func leaveClean() {
         mayReconnect = true
         guard session?.isInTransaction == true else { return }
-        if case .failure = perform(nil, { session, deadline throws(PostgresError) in
+        let outcome = perform(nil) { session, deadline throws(PostgresError) in
             try session.execute(.script("ROLLBACK"), binary: false, until: deadline)
-        }) { abandon() }
+        }
+        if case .failure = outcome { abandon() }
     }
 
     private func endFailedCopy() {
-        if case .failure(.connectionLost) = perform(nil, { session, deadline throws(PostgresError) in
+        let outcome = perform(nil) { session, deadline throws(PostgresError) in
             try session.endCopyIn(failure: "the source failed", until: deadline)
-        }) { abandon() }
+        }
+        // The failure is ours: the server's answer to it is an error, and the session goes on.
+        if case .failure(.connectionLost) = outcome { abandon() }
     }
 
     /// Ends the session; the next statement opens another.
@@ -161,19 +159,29 @@ package actor PostgresConnection {
                     return try session.execute(.prepared(name: name, parameters), binary: binary, until: deadline)
                 } catch {
                     // The tables behind the plan have changed, or somebody ran DISCARD: plan again next time.
-                    if error.sqlState == "0A000" || error.sqlState == "26000" { statements.forget(sql, parameters.types) }
+                    if error.sqlState == "0A000" || error.sqlState == "26000" {
+                        statements.forget(sql, parameters.types)
+                    }
                     throw error
                 }
             case .prepare(let name):
-                _ = try session.execute(.prepare(name: name, sql, types: parameters.types), binary: false, until: deadline)
+                _ = try session.execute(
+                    .prepare(name: name, sql, types: parameters.types), binary: false, until: deadline)
                 statements.remember(name, sql, parameters.types)
                 return try session.execute(.prepared(name: name, parameters), binary: binary, until: deadline)
             }
         }
     }
 
+    private nonisolated func call<R: Sendable>(
+        _ body: @Sendable (borrowing PostgresSession, ContinuousClock.Instant) throws(PostgresError) -> R
+    ) async throws(PostgresError) -> R {
+        try await cancellable { await $0.attempt($1, body) }
+    }
+
     private func attempt<R: Sendable>(
-        _ ticket: Ticket, _ body: @Sendable (borrowing PostgresSession, ContinuousClock.Instant) throws(PostgresError) -> R
+        _ ticket: Ticket,
+        _ body: @Sendable (borrowing PostgresSession, ContinuousClock.Instant) throws(PostgresError) -> R
     ) -> Result<R, PostgresError> {
         perform(ticket, body)
     }
@@ -190,7 +198,9 @@ package actor PostgresConnection {
         } catch {
             if case .connectionLost = error { abandon() }
             if let sqlState = error.sqlState, sqlState.hasPrefix("57P"), session?.isUsable != true { abandon() }
-            if error.sqlState == "57014", ticket?.isCancelled.load(ordering: .relaxed) == true { return .failure(.cancelled) }
+            if error.sqlState == "57014", ticket?.isCancelled.load(ordering: .relaxed) == true {
+                return .failure(.cancelled)
+            }
             return .failure(error)
         }
     }

@@ -1,5 +1,6 @@
 import ServiceRuntime
 import Synchronization
+import WireProtocol
 
 package typealias PostgresTransaction = PostgresConnection
 
@@ -11,7 +12,8 @@ package struct PostgresLimits: Sendable, Equatable {
     package var statement: Duration
     /// Waiting for a free connection of the pool.
     package var acquire: Duration
-    package init(connect: Duration = .seconds(5), statement: Duration = .seconds(120), acquire: Duration = .seconds(10)) {
+    package init(connect: Duration = .seconds(5), statement: Duration = .seconds(120), acquire: Duration = .seconds(10))
+    {
         self.connect = connect
         self.statement = statement
         self.acquire = acquire
@@ -30,7 +32,8 @@ package final class PostgresPool: Sendable {
         var idle: [PostgresConnection] = []
         var lent = 0
         var nextWaiter = 0
-        var waiters: [(id: Int, continuation: CheckedContinuation<Result<PostgresConnection, PostgresError>, Never>)] = []
+        var waiters: [(id: Int, continuation: CheckedContinuation<Result<PostgresConnection, PostgresError>, Never>)] =
+            []
         var closed = false
 
         /// `nil` when all are in use.
@@ -123,7 +126,10 @@ package final class PostgresPool: Sendable {
                 }
             } catch let error as PostgresError where error.isConflict && conflicts < retries {
                 conflicts += 1
-                metrics?.add("suite_postgres_conflicts_total", help: "Transactions run again after a deadlock or serialization failure")
+                metrics?.add(
+                    "suite_postgres_conflicts_total",
+                    help: "Transactions run again after a deadlock or serialization failure")
+                log.debug("postgres.conflict", ["state": JSONValue(error.sqlState), "conflicts": JSONValue(conflicts)])
                 // The server has already waited `deadlock_timeout`; only keep two losers from meeting in step again.
                 try await Task.sleep(for: .milliseconds(Int.random(in: 0...(10 << conflicts))))
             }
@@ -141,7 +147,9 @@ package final class PostgresPool: Sendable {
             return (state.idle, state.waiters)
         }
         _ = idle
-        for waiter in waiters { waiter.continuation.resume(returning: .failure(.connectionFailed(reason: "the pool is closed"))) }
+        for waiter in waiters {
+            waiter.continuation.resume(returning: .failure(.connectionFailed(reason: "the pool is closed")))
+        }
     }
 
     // MARK: - Lending

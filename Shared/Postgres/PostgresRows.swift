@@ -50,7 +50,8 @@ package struct PostgresRow: Sendable {
     /// The value's bytes as they came, without a copy; `nil` for NULL. Valid only inside `body`.
     package func withBytes<R>(_ column: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R? {
         guard !isNull(column), let start = PQgetvalue(result.handle, index, Int32(column)) else { return nil }
-        return try body(UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(result.handle, index, Int32(column)))))
+        return try body(
+            UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(result.handle, index, Int32(column)))))
     }
 
     private func isBinary(_ column: Int) -> Bool { PQfformat(result.handle, Int32(column)) == 1 }
@@ -91,7 +92,9 @@ package struct PostgresRow: Sendable {
 
     package func bytes(_ column: Int) -> [UInt8]? {
         withBytes(column) { bytes in
-            if isBinary(column) { return Array(type(column) == 3802 ? UnsafeRawBufferPointer(rebasing: bytes.dropFirst()) : bytes) }
+            if isBinary(column) {
+                return Array(type(column) == 3802 ? UnsafeRawBufferPointer(rebasing: bytes.dropFirst()) : bytes)
+            }
             return type(column) == 17 ? bytes.unescapedBytea() : Array(bytes)
         }
     }

@@ -65,8 +65,10 @@ struct PostgresSession: ~Copyable {
         let text = String(cString: PQerrorMessage(handle))
         let lines = text.split(separator: "\n").map(String.init)
         for line in lines {
-            guard let range = line.range(of: #"(FATAL|ERROR|[A-Z]+):  [0-9A-Z]{5}: "#, options: .regularExpression) else { continue }
-            return .server(sqlState: String(line[range].dropLast(2).suffix(5)), message: String(line[range.upperBound...]))
+            guard let range = line.range(of: #"(FATAL|ERROR|[A-Z]+):  [0-9A-Z]{5}: "#, options: .regularExpression)
+            else { continue }
+            return .server(
+                sqlState: String(line[range].dropLast(2).suffix(5)), message: String(line[range.upperBound...]))
         }
         return .connectionFailed(reason: lines.first ?? "unknown")
     }
@@ -82,7 +84,9 @@ struct PostgresSession: ~Copyable {
         while true {
             let left = deadline - .now
             guard left > .zero else { return false }
-            let milliseconds = min(Int64(Int32.max), left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000 + 1)
+            let milliseconds = min(
+                Int64(Int32.max),
+                left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000 + 1)
             let ready = poll(&descriptor, 1, Int32(milliseconds))
             if ready > 0 { return true }
             if ready < 0, errno != EINTR { return true }  // libpq will find out what is wrong
@@ -124,7 +128,9 @@ struct PostgresSession: ~Copyable {
         case prepared(name: String, EncodedParameters)
     }
 
-    func execute(_ command: Command, binary: Bool, until deadline: ContinuousClock.Instant) throws(PostgresError) -> PostgresRows {
+    func execute(_ command: Command, binary: Bool, until deadline: ContinuousClock.Instant) throws(PostgresError)
+        -> PostgresRows
+    {
         guard send(command, binary: binary) else { throw lost() }
         return try finish(until: deadline)
     }
@@ -137,7 +143,8 @@ struct PostgresSession: ~Copyable {
         case .parameters(let sql, let parameters):
             parameters.withPointers {
                 PQsendQueryParams(
-                    handle, sql, Int32(parameters.count), parameters.types, $0, parameters.lengths, parameters.formats, format)
+                    handle, sql, Int32(parameters.count), parameters.types, $0, parameters.lengths, parameters.formats,
+                    format)
             } == 1
         case .prepared(let name, let parameters):
             parameters.withPointers {

@@ -40,14 +40,17 @@ struct ApplyPlan {
     private(set) var missing: [RecordBatch] = []
     private(set) var milliseconds = 0
     private(set) var result = AppliedBatches()
-    private var effects: [(key: Key, batch: RecordBatch.Header, operation: RecordBatch.Operation, record: RecordBatch.Record)] = []
+    private var effects:
+        [(key: Key, batch: RecordBatch.Header, operation: RecordBatch.Operation, record: RecordBatch.Record)] = []
 
     init(_ batches: [RecordBatch]) { self.batches = batches }
 
     /// Keeps the batches whose job runs in their epoch and that are still open.
     mutating func admit(epochs: PostgresRows, open: PostgresRows) {
-        let epochs = Dictionary(epochs.map { ($0.text(0) ?? "", $0.int(1) ?? 0) }, uniquingKeysWith: { first, _ in first })
-        let open = Dictionary(open.map { ($0.int(0) ?? 0, Int($0.int(1) ?? 0)) }, uniquingKeysWith: { first, _ in first })
+        let epochs = Dictionary(
+            epochs.map { ($0.text(0) ?? "", $0.int(1) ?? 0) }, uniquingKeysWith: { first, _ in first })
+        let open = Dictionary(
+            open.map { ($0.int(0) ?? 0, Int($0.int(1) ?? 0)) }, uniquingKeysWith: { first, _ in first })
         for batch in batches {
             let id = batch.header.batchID
             if epochs[batch.header.jobID.lowercased()] != Int64(batch.header.epoch) {
@@ -83,7 +86,8 @@ struct ApplyPlan {
                 if record.failure == nil, header.operation == .upsert, record.vector.count != header.space.dimensions {
                     record.failure = RecordBatch.Failure(
                         type: "vector_invalid",
-                        message: "the vector has \(record.vector.count) numbers, the collection \(header.space.dimensions)")
+                        message:
+                            "the vector has \(record.vector.count) numbers, the collection \(header.space.dimensions)")
                 }
                 if record.failure != nil {
                     count.failed += 1
@@ -114,7 +118,9 @@ struct ApplyPlan {
             if header.operation != .delete, lost > 0 {
                 count.failed += lost
                 failures[header.jobID, default: []].append(
-                    RecordBatch.Record(key: "", failure: .init(type: "record_lost", message: "\(lost) records are missing from their batch")))
+                    RecordBatch.Record(
+                        key: "",
+                        failure: .init(type: "record_lost", message: "\(lost) records are missing from their batch")))
             }
             counts[header.batchID] = count
         }
@@ -155,7 +161,8 @@ struct ApplyPlan {
     }
 
     private mutating func apply(
-        _ operation: RecordBatch.Operation, _ record: RecordBatch.Record, _ sequence: Int64, to key: Key, in batchID: Int64
+        _ operation: RecordBatch.Operation, _ record: RecordBatch.Record, _ sequence: Int64, to key: Key,
+        in batchID: Int64
     ) {
         guard var state = states[key] else { return }
         if operation == .delete {

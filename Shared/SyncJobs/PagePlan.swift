@@ -17,15 +17,19 @@ struct PageDraft {
         var positions: [String: Int] = [:]
         positions.reserveCapacity(page.records.count)
         for var record in page.records {
-            if record.failure == nil, record.key.isEmpty || record.key.utf8.count > Self.longestKey || record.key.utf8.contains(0) {
-                record.failure = .init(type: "invalid_key", message: "the key is empty, longer than \(Self.longestKey) bytes or not text")
+            if record.failure == nil,
+                record.key.isEmpty || record.key.utf8.count > Self.longestKey || record.key.utf8.contains(0)
+            {
+                record.failure = .init(
+                    type: "invalid_key", message: "the key is empty, longer than \(Self.longestKey) bytes or not text")
                 record.key = ""
             }
             if record.failure != nil {
                 failures.append(record)
             } else if let earlier = positions.updateValue(records.count, forKey: record.key) {
                 var lost = records[earlier]
-                lost.failure = .init(type: "duplicate_key", message: "the key comes more than once: the last row was taken")
+                lost.failure = .init(
+                    type: "duplicate_key", message: "the key comes more than once: the last row was taken")
                 failures.append(lost)
                 records[earlier] = record
                 positions[record.key] = earlier
@@ -34,7 +38,8 @@ struct PageDraft {
             }
         }
         var failed = Set<String>()
-        for key in failures.map(\.key) where !key.isEmpty && positions[key] == nil && key.utf8.count <= Self.longestKey
+        for key in failures.map(\.key)
+        where !key.isEmpty && positions[key] == nil && key.utf8.count <= Self.longestKey
             && !key.utf8.contains(0)
         {
             if failed.insert(key).inserted { failedKeys.append(key) }
@@ -56,7 +61,8 @@ struct PagePlan {
                 jobID: job.id, epoch: job.epoch, batchID: id, operation: operation, datasourceID: job.datasourceID,
                 collection: job.collection, space: job.space, readSequence: readSequence, traceparent: traceparent)
             return QueuedBatch(
-                message: .reference(to: header, attempt: 1), body: try RecordBatch(header: header, records: records).encoded())
+                message: .reference(to: header, attempt: 1),
+                body: try RecordBatch(header: header, records: records).encoded())
         }
     }
 
@@ -79,7 +85,9 @@ struct PagePlan {
         } else {
             current[operation] = batches.count
             batches.append(
-                Batch(operation: operation, readSequence: operation == .delete ? deleteSequence : readSequence, records: [record]))
+                Batch(
+                    operation: operation, readSequence: operation == .delete ? deleteSequence : readSequence,
+                    records: [record]))
         }
     }
 }

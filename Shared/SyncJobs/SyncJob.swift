@@ -75,7 +75,8 @@ package struct SyncOptions: Codable, Sendable, Equatable {
     }
 
     package init(
-        batchSize: Int = 50, force: Bool = false, dryRun: Bool = false, budget: Budget? = nil, allowMassDelete: Bool = false,
+        batchSize: Int = 50, force: Bool = false, dryRun: Bool = false, budget: Budget? = nil,
+        allowMassDelete: Bool = false,
         codes: [String]? = nil, retryOf: String? = nil
     ) {
         self.batchSize = min(1000, max(1, batchSize))

@@ -19,7 +19,8 @@ extension SyncJobStore {
             try await passGate(transaction, jobs)
             plan.admit(
                 epochs: try await transaction.query(
-                    "SELECT id, epoch FROM sync_jobs WHERE id = ANY($1) AND status = 'running' ORDER BY id FOR SHARE", [.uuidArray(jobs)]),
+                    "SELECT id, epoch FROM sync_jobs WHERE id = ANY($1) AND status = 'running' ORDER BY id FOR SHARE",
+                    [.uuidArray(jobs)]),
                 open: try await transaction.query(
                     """
                     SELECT id, read FROM sync_batches WHERE id = ANY($1) AND state IN ('pending', 'queued') ORDER BY id FOR UPDATE
@@ -44,7 +45,8 @@ extension SyncJobStore {
             JOIN record_states r ON r.collection_id = n.collection AND r.datasource_id = n.datasource AND r.key = n.key
             ORDER BY r.collection_id, r.datasource_id, r.key FOR UPDATE OF r
             """,
-            [.textArray(keys.map(\.collection)), .uuidArray(keys.map(\.datasourceID)), .textArray(keys.map(\.key))], binary: true)
+            [.textArray(keys.map(\.collection)), .uuidArray(keys.map(\.datasourceID)), .textArray(keys.map(\.key))],
+            binary: true)
         for row in rows {
             guard let position = row.int(0) else { continue }
             plan.states[keys[Int(position) - 1]] = ApplyPlan.State(
@@ -85,8 +87,10 @@ extension SyncJobStore {
             [
                 .int8Array(plan.admitted.map(\.header.batchID)), .int8Array(counts.map { Int64($0.ok) }),
                 .int8Array(counts.map { Int64($0.skipped) }), .int8Array(counts.map { Int64($0.failed) }),
-                .int8Array(counts.map { Int64($0.deleted) }), .int(milliseconds), .int8Array(usage.map { Int64($0.requested) }),
-                .int8Array(usage.map { Int64($0.cached) }), .int8Array(usage.map(\.billedTokens)), .doubleArray(usage.map(\.cost)),
+                .int8Array(counts.map { Int64($0.deleted) }), .int(milliseconds),
+                .int8Array(usage.map { Int64($0.requested) }),
+                .int8Array(usage.map { Int64($0.cached) }), .int8Array(usage.map(\.billedTokens)),
+                .doubleArray(usage.map(\.cost)),
             ])
         for (job, records) in plan.failures { try await insertErrors(transaction, records, jobID: job) }
     }
@@ -107,14 +111,16 @@ extension SyncJobStore {
                     body: try RecordBatch(header: header, records: batch.records).encoded()))
         }
         try await insertChildren(
-            transaction, result.replanned, parents: plan.missing.map(\.header.batchID), sequences: plan.missing.map(\.header.readSequence),
+            transaction, result.replanned, parents: plan.missing.map(\.header.batchID),
+            sequences: plan.missing.map(\.header.readSequence),
             reads: plan.missing.map(\.records.count), operations: plan.missing.map { _ in .upsert }, state: "queued")
         return result
     }
 
     /// Batches made of others, with their bodies.
     func insertChildren(
-        _ transaction: PostgresTransaction, _ batches: [QueuedBatch], parents: [Int64], sequences: [Int64], reads: [Int],
+        _ transaction: PostgresTransaction, _ batches: [QueuedBatch], parents: [Int64], sequences: [Int64],
+        reads: [Int],
         operations: [RecordBatch.Operation], state: String
     ) async throws {
         _ = try await transaction.query(
@@ -133,7 +139,9 @@ extension SyncJobStore {
 }
 
 /// Throws: `storeTimedOut` when `body` takes longer; it is cancelled then, and waited for.
-private func withLimit<R: Sendable>(_ limit: Duration, _ body: @escaping @Sendable () async throws -> R) async throws -> R {
+private func withLimit<R: Sendable>(_ limit: Duration, _ body: @escaping @Sendable () async throws -> R) async throws
+    -> R
+{
     try await withThrowingTaskGroup(of: R?.self) { group in
         group.addTask { try await body() }
         group.addTask {

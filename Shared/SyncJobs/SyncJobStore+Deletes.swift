@@ -36,27 +36,42 @@ extension SyncJobStore {
             """
             SELECT key FROM record_states
             WHERE collection_id = $1 AND datasource_id = $2 AND key > $4 COLLATE "C" AND NOT gone AND seen_seq < $3 ORDER BY key LIMIT $5
-            """, [.text(job.collection), .uuid(job.datasourceID), .int(job.startSequence), .text(after ?? ""), .int(Int64(limit))]
+            """,
+            [
+                .text(job.collection), .uuid(job.datasourceID), .int(job.startSequence), .text(after ?? ""),
+                .int(Int64(limit)),
+            ]
         ).compactMap { $0.text(0) }
     }
 
     /// The last step of a full sync's harvest. `stoppedBy`: nothing was deleted, the job completes and says why.
     package func deletesPlanned(_ job: SyncJob, stoppedBy check: DeletionCheck? = nil) async throws {
-        let note = check.map { "\($0.candidates) of \($0.records) records have vanished from the source; not deleted without allowMassDelete" }
+        let note = check.map {
+            "\($0.candidates) of \($0.records) records have vanished from the source; not deleted without allowMassDelete"
+        }
         let metadata = check.map { check -> JSONValue in
-            ["massDelete": ["candidates": .integer(check.candidates), "records": .integer(check.records), "stopped": true]]
+            [
+                "massDelete": [
+                    "candidates": .integer(check.candidates), "records": .integer(check.records), "stopped": true,
+                ]
+            ]
         }
         let rows = try await changing(job.id) {
             try await $0.query(
-            """
-            UPDATE sync_jobs SET deletes_planned = true, error_message = coalesce($3, error_message), metadata = metadata || $4
-            WHERE id = $1 AND epoch = $2 AND status = 'running' RETURNING id
-            """,
-            [.uuid(job.id), .int(Int64(job.epoch)), PostgresValue(note), .json((metadata ?? .object(JSONObject())).serializedBytes)])
+                """
+                UPDATE sync_jobs SET deletes_planned = true, error_message = coalesce($3, error_message), metadata = metadata || $4
+                WHERE id = $1 AND epoch = $2 AND status = 'running' RETURNING id
+                """,
+                [
+                    .uuid(job.id), .int(Int64(job.epoch)), PostgresValue(note),
+                    .json((metadata ?? .object(JSONObject())).serializedBytes),
+                ])
         }
         if rows.isEmpty { throw SyncJobsError.replaced(jobID: job.id) }
         if let check {
-            log.warning("deletes.stopped", ["job": .string(job.id), "candidates": .integer(check.candidates), "records": .integer(check.records)])
+            log.warning(
+                "deletes.stopped",
+                ["job": .string(job.id), "candidates": .integer(check.candidates), "records": .integer(check.records)])
         }
     }
 }

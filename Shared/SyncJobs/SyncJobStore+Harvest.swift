@@ -26,7 +26,8 @@ extension SyncJobStore {
         let watermark = try await pool.query(
             "SELECT watermark FROM sync_watermarks WHERE datasource_id = $1 AND collection_id = $2",
             [.uuid(job.datasourceID), .text(job.collection)])
-        return HarvestState(job: job, cursors: try await cursors(jobID: jobID), previousWatermark: watermark.first?.text(0))
+        return HarvestState(
+            job: job, cursors: try await cursors(jobID: jobID), previousWatermark: watermark.first?.text(0))
     }
 
     /// Ordered by shard.
@@ -38,7 +39,8 @@ extension SyncJobStore {
         }
     }
 
-    /// Adds parts of the source, before the first page, or the pass over deletion candidates. What exists stays as it is.
+    /// Adds parts of the source, before the first page (the part 0 that `begin` made takes its bounds), or the pass over deletion
+    /// candidates. What is in use stays as it is.
     package func open(_ cursors: [SyncCursor], jobID: String, epoch: Int) async throws {
         let rows = try await pool.query(
             """
@@ -47,11 +49,14 @@ extension SyncJobStore {
                 INSERT INTO sync_cursors (job_id, shard, lo, hi, after, exhausted)
                 SELECT job.id, n.shard, n.lo, n.hi, n.after, n.exhausted
                 FROM job, unnest($3::int8[], $4::text[], $5::text[], $6::text[], $7::bool[]) AS n(shard, lo, hi, after, exhausted)
-                ON CONFLICT DO NOTHING)
+                ON CONFLICT (job_id, shard) DO UPDATE SET lo = excluded.lo, hi = excluded.hi
+                WHERE sync_cursors.after IS NULL AND NOT sync_cursors.exhausted
+                    AND sync_cursors.lo IS NULL AND sync_cursors.hi IS NULL)
             SELECT id FROM job
             """,
             [
-                .uuid(jobID), .int(Int64(epoch)), .int8Array(cursors.map { Int64($0.shard) }), .textArray(cursors.map(\.lo)),
+                .uuid(jobID), .int(Int64(epoch)), .int8Array(cursors.map { Int64($0.shard) }),
+                .textArray(cursors.map(\.lo)),
                 .textArray(cursors.map(\.hi)), .textArray(cursors.map(\.after)), .boolArray(cursors.map(\.exhausted)),
             ])
         if rows.isEmpty { throw SyncJobsError.replaced(jobID: jobID) }
@@ -67,10 +72,10 @@ extension SyncJobStore {
     package func fixWatermark(_ bound: String, jobID: String, epoch: Int) async throws -> String {
         let rows = try await changing(jobID) {
             try await $0.query(
-            """
-            UPDATE sync_jobs SET watermark = coalesce(watermark, $3) WHERE id = $1 AND epoch = $2 AND status = 'running'
-            RETURNING watermark
-            """, [.uuid(jobID), .int(Int64(epoch)), .text(bound)])
+                """
+                UPDATE sync_jobs SET watermark = coalesce(watermark, $3) WHERE id = $1 AND epoch = $2 AND status = 'running'
+                RETURNING watermark
+                """, [.uuid(jobID), .int(Int64(epoch)), .text(bound)])
         }
         guard let fixed = rows.first?.text(0) else { throw SyncJobsError.replaced(jobID: jobID) }
         return fixed
@@ -120,7 +125,9 @@ extension SyncJobStore {
                 planned.add(record, isPayloadOnly ? .payload : .upsert)
                 if isPayloadOnly { result.payloadOnly += 1 } else { result.upserts += 1 }
             }
-            let absent = draft.absent.isEmpty ? [] : try await markAbsent(transaction, draft.absent, planned.deleteSequence, page, job)
+            let absent =
+                draft.absent.isEmpty
+                ? [] : try await markAbsent(transaction, draft.absent, planned.deleteSequence, page, job)
             for key in absent { planned.add(RecordBatch.Record(key: key), .delete) }
             result.deletes = absent.count
             result.batches = try await insert(transaction, planned.batches, page, job, accounting: result)
@@ -139,7 +146,8 @@ extension SyncJobStore {
             RETURNING c.shard
             """,
             [
-                .uuid(job.id), .int(Int64(job.epoch)), .int(Int64(page.shard)), PostgresValue(page.previous), PostgresValue(page.next),
+                .uuid(job.id), .int(Int64(job.epoch)), .int(Int64(page.shard)), PostgresValue(page.previous),
+                PostgresValue(page.next),
                 .bool(page.isLast),
             ])
         if rows.isEmpty { throw SyncJobsError.replaced(jobID: job.id) }
@@ -180,8 +188,10 @@ extension SyncJobStore {
                 text_hash = CASE WHEN r.content_hash IS NULL THEN NULL ELSE r.text_hash END
             WHERE r.seen_seq < $3
             RETURNING key, text_hash
-            """, [.text(job.collection), .uuid(job.datasourceID), .int(page.readSequence), .textArray(keys)], binary: true)
-        return Dictionary(rows.lazy.map { ($0.text(0) ?? "", $0.bytes(1) ?? []) }, uniquingKeysWith: { first, _ in first })
+            """, [.text(job.collection), .uuid(job.datasourceID), .int(page.readSequence), .textArray(keys)],
+            binary: true)
+        return Dictionary(
+            rows.lazy.map { ($0.text(0) ?? "", $0.bytes(1) ?? []) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// Planning a delete: an older upsert must not bring the record back. What a newer read has seen stays.
@@ -227,7 +237,8 @@ extension SyncJobStore {
                 .textArray(batches.map { _ in "queued" } + ["done"]),
                 .int8Array(batches.map { Int64($0.operation == .delete ? 0 : $0.records.count) } + [skipped + failed]),
                 .int8Array(none + [skipped]), .int8Array(none + [failed]), .int8Array(Array(ids.dropLast())),
-                .byteaArray(queued.map(\.body)), .int(Int64(page.readMilliseconds)), .int(Int64(page.processMilliseconds)),
+                .byteaArray(queued.map(\.body)), .int(Int64(page.readMilliseconds)),
+                .int(Int64(page.processMilliseconds)),
                 .int(Int64(page.retries)), .int8Array(none + [1]),
             ])
         return queued
@@ -236,7 +247,8 @@ extension SyncJobStore {
     func batchIDs(_ transaction: PostgresTransaction, _ count: Int) async throws -> [Int64] {
         if count == 0 { return [] }
         return try await transaction.query(
-            "SELECT nextval('sync_batches_id_seq') FROM generate_series(1, $1::int8)", [.int(Int64(count))], binary: true
+            "SELECT nextval('sync_batches_id_seq') FROM generate_series(1, $1::int8)", [.int(Int64(count))],
+            binary: true
         ).compactMap { $0.int(0) }
     }
 
@@ -252,7 +264,10 @@ extension SyncJobStore {
                 .uuid(jobID), .textArray(records.map { Self.storable($0.key) }),
                 .textArray(records.map { Self.storable($0.failure?.type ?? "unknown") }),
                 .textArray(records.map { Self.storable($0.failure?.message ?? "") }),
-                .textArray(records.map { $0.payload.isEmpty ? nil : Self.storable(String(decoding: $0.payload, as: UTF8.self)) }),
+                .textArray(
+                    records.map {
+                        $0.payload.isEmpty ? nil : Self.storable(String(decoding: $0.payload, as: UTF8.self))
+                    }),
             ])
     }
 
@@ -281,7 +296,8 @@ extension SyncJobStore {
             VALUES ($1, $2, 'upsert', 'done', $3 + $4 + $5, $3, $4, $5, $6, $7)
             """,
             [
-                .uuid(job.id), .int(page.readSequence), .int(Int64(result.upserts + result.payloadOnly)), .int(Int64(result.unchanged)),
+                .uuid(job.id), .int(page.readSequence), .int(Int64(result.upserts + result.payloadOnly)),
+                .int(Int64(result.unchanged)),
                 .int(Int64(result.failed)), .int(Int64(page.readMilliseconds)), .int(Int64(page.processMilliseconds)),
             ])
         try await insertErrors(transaction, draft.failures, jobID: job.id)

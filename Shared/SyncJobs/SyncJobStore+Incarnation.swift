@@ -5,7 +5,8 @@ import WireProtocol
 extension SyncJobStore {
     /// The id that the store had when its collection was first used; `nil` before.
     package func incarnation(of collection: String) async throws -> String? {
-        try await pool.query("SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)]).first?.text(0)
+        try await pool.query("SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)])
+            .first?.text(0)
     }
 
     /// Remembers the store's id for a collection. When it is not the one known (a lost volume, a restored backup, a collection made anew),
@@ -21,7 +22,8 @@ extension SyncJobStore {
         if isKnown == true { return false }
         try await forget(collection, reason: "the store's collection \(collection) is not the one it was: sync again")
         _ = try await pool.query(
-            "UPDATE store_incarnations SET incarnation = $2 WHERE collection_id = $1", [.text(collection), .text(incarnation)])
+            "UPDATE store_incarnations SET incarnation = $2 WHERE collection_id = $1",
+            [.text(collection), .text(incarnation)])
         return true
     }
 
@@ -46,14 +48,18 @@ extension SyncJobStore {
 
     private func forget(_ collection: String, reason: String) async throws {
         for row in try await pool.query(
-            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running')", [.text(collection)])
+            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running')",
+            [.text(collection)])
         {
             do {
                 try await fail(id: row.text(0) ?? "", reason: reason)
             } catch SyncJobsError.wrongStatus {}  // it has just ended by itself
         }
-        let dropped = try await pool.query("DELETE FROM record_states WHERE collection_id = $1", [.text(collection)]).affected
+        let dropped = try await pool.query("DELETE FROM record_states WHERE collection_id = $1", [.text(collection)])
+            .affected
         _ = try await pool.query("DELETE FROM sync_watermarks WHERE collection_id = $1", [.text(collection)])
-        log.warning("collection.forgotten", ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
+        log.warning(
+            "collection.forgotten",
+            ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
     }
 }

@@ -61,13 +61,16 @@ extension SyncJobStore {
                 ).first
                 if row != nil {
                     _ = try await transaction.query(
-                        "UPDATE sync_batches SET state = 'pending', pushed_at = NULL WHERE job_id = $1 AND state = 'queued'", [.uuid(id)])
+                        "UPDATE sync_batches SET state = 'pending', pushed_at = NULL WHERE job_id = $1 AND state = 'queued'",
+                        [.uuid(id)])
                 }
                 return row
             }
         } catch let error as PostgresError where error.sqlState == "23505" {
             let job = try await existing(id)
-            guard let active = try await active(datasourceID: job.datasourceID, collection: job.collection) else { throw error }
+            guard let active = try await active(datasourceID: job.datasourceID, collection: job.collection) else {
+                throw error
+            }
             throw SyncJobsError.alreadyActive(active)
         }
         let job = try await existing(id)
@@ -78,7 +81,8 @@ extension SyncJobStore {
         log.info(
             "job.resumed",
             [
-                "job": .string(id), "epoch": JSONValue(job.epoch), "records_not_read_again": .integer(saved.int(0) ?? 0),
+                "job": .string(id), "epoch": JSONValue(job.epoch),
+                "records_not_read_again": .integer(saved.int(0) ?? 0),
                 "records_not_done_again": .integer(saved.int(1) ?? 0), "batches_waiting": .integer(saved.int(2) ?? 0),
             ])
         return job
@@ -113,7 +117,8 @@ extension SyncJobStore {
         log.info(
             "job.completed",
             [
-                "job": .string(id), "ok": .integer(job.ok), "skipped": .integer(job.skipped), "failed": .integer(job.failed),
+                "job": .string(id), "ok": .integer(job.ok), "skipped": .integer(job.skipped),
+                "failed": .integer(job.failed),
                 "deleted": .integer(job.deleted),
             ])
         return job
@@ -127,10 +132,12 @@ extension SyncJobStore {
             "SELECT 1 FROM sync_jobs j, sync_job_progress($1) p WHERE j.id = $1 AND \(Self.isProven) AND p.read <> p.ok + p.skipped + p.failed",
             [.uuid(id)])
         guard !isWrong.isEmpty else { return job }
-        return try await fail(id: id, reason: "counters do not reconcile: read \(job.read), accounted for \(job.processed)")
+        return try await fail(
+            id: id, reason: "counters do not reconcile: read \(job.read), accounted for \(job.processed)")
     }
 
-    private func resolve(errorsOf first: String, retriedIn id: String, _ transaction: PostgresTransaction) async throws {
+    private func resolve(errorsOf first: String, retriedIn id: String, _ transaction: PostgresTransaction) async throws
+    {
         _ = try await transaction.query(
             """
             UPDATE sync_errors e SET resolved = true
@@ -140,13 +147,16 @@ extension SyncJobStore {
             """, [.uuid(id), .uuid(first)])
     }
 
-    /// A tombstone keeps older jobs from bringing a record back; without them it is of no use.
+    /// A tombstone keeps older jobs, also those that may still be resumed with what they had planned, from bringing a record back;
+    /// without them it is of no use.
     private func purgeTombstones(of job: SyncJob) async throws {
         _ = try await pool.query(
             """
-            DELETE FROM record_states WHERE collection_id = $1 AND datasource_id = $2 AND gone AND greatest(applied_seq, seen_seq) < (
-                SELECT coalesce(min(start_seq), (SELECT last_value FROM sync_read_sequence)) FROM sync_jobs
-                WHERE datasource_id = $2 AND collection_id = $1 AND status IN ('pending', 'running'))
+            DELETE FROM record_states
+            WHERE collection_id = $1 AND datasource_id = $2 AND gone AND greatest(applied_seq, seen_seq) < (
+                SELECT coalesce(min(start_seq), (SELECT last_value + 1 FROM sync_read_sequence)) FROM sync_jobs j
+                WHERE datasource_id = $2 AND collection_id = $1 AND (status IN ('pending', 'running') OR EXISTS (
+                    SELECT FROM sync_batches WHERE job_id = j.id AND state IN ('pending', 'queued'))))
             """, [.text(job.collection), .uuid(job.datasourceID)])
     }
 
@@ -167,7 +177,8 @@ extension SyncJobStore {
     /// Runs `body` alone with the job.
     func changing<R: Sendable>(_ id: String, _ body: (PostgresTransaction) async throws -> R) async throws -> R {
         try await pool.transaction { transaction in
-            _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
+            _ = try await transaction.query(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
             return try await body(transaction)
         }
     }

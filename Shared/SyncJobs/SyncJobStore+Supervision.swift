@@ -21,7 +21,9 @@ extension SyncJobStore {
 
     /// Open batches of running jobs to push (again): those never pushed, and those pushed before `age` that are not in `listed`
     /// (`WorkQueue.queuedBatchIDs()`, asked *before* this call). Each body carries the job's present epoch. Then `markPushed`.
-    package func unpushed(olderThan age: Duration, notIn listed: Set<Int64>, limit: Int = 500) async throws -> [QueuedBatch] {
+    package func unpushed(olderThan age: Duration, notIn listed: Set<Int64>, limit: Int = 500) async throws
+        -> [QueuedBatch]
+    {
         let waiting = try await pool.query(
             """
             SELECT b.id FROM sync_jobs j JOIN sync_batches b ON b.job_id = j.id
@@ -43,7 +45,8 @@ extension SyncJobStore {
             do {
                 guard let stored = row.bytes(3) else { throw RecordBatch.FormatError.truncated(at: 0) }
                 let (header, body) = try RecordBatch.stored(stored, epoch: Int(row.int(1) ?? 0))
-                batches.append(QueuedBatch(message: .reference(to: header, attempt: Int(row.int(2) ?? 0) + 1), body: body))
+                batches.append(
+                    QueuedBatch(message: .reference(to: header, attempt: Int(row.int(2) ?? 0) + 1), body: body))
             } catch {
                 log.error("batch.unreadable", ["batch": .integer(id), "error": .string("\(error)")])
                 try await pool.transaction { try await bury($0, id, [], type: "batch_unreadable", message: "\(error)") }
@@ -54,7 +57,8 @@ extension SyncJobStore {
 
     package func markPushed(_ ids: [Int64]) async throws {
         _ = try await pool.query(
-            "UPDATE sync_batches SET state = 'queued', pushed_at = now() WHERE id = ANY($1) AND state IN ('pending', 'queued')", [.int8Array(ids)])
+            "UPDATE sync_batches SET state = 'queued', pushed_at = now() WHERE id = ANY($1) AND state IN ('pending', 'queued')",
+            [.int8Array(ids)])
     }
 
     /// Of these batches, those that still have work: anything else may leave its list.
@@ -102,18 +106,26 @@ extension SyncJobStore {
         let children = try zip(ids, batch.records).map { id, record in
             var header = batch.header
             header.batchID = id
-            return QueuedBatch(message: .reference(to: header, attempt: 1), body: try RecordBatch(header: header, records: [record]).encoded())
+            return QueuedBatch(
+                message: .reference(to: header, attempt: 1),
+                body: try RecordBatch(header: header, records: [record]).encoded())
         }
         let one = batch.header.operation == .delete ? 0 : 1
         try await insertChildren(
-            transaction, children, parents: ids.map { _ in batch.header.batchID }, sequences: ids.map { _ in batch.header.readSequence },
+            transaction, children, parents: ids.map { _ in batch.header.batchID },
+            sequences: ids.map { _ in batch.header.readSequence },
             reads: ids.map { _ in one }, operations: ids.map { _ in batch.header.operation }, state: "pending")
         _ = try await transaction.query(
             """
             WITH bodies AS (DELETE FROM sync_batch_bodies WHERE batch_id = $1)
             UPDATE sync_batches SET state = 'split', read = 0, changed_at = now() WHERE id = $1
             """, [.int(batch.header.batchID)])
-        log.warning("batch.split", ["batch": .integer(batch.header.batchID), "job": .string(batch.header.jobID), "records": JSONValue(ids.count)])
+        log.warning(
+            "batch.split",
+            [
+                "batch": .integer(batch.header.batchID), "job": .string(batch.header.jobID),
+                "records": JSONValue(ids.count),
+            ])
     }
 
     /// Gives a batch up: its records have failed.

@@ -33,7 +33,8 @@ package struct SyncJobStore: Sendable {
                     """,
                     [
                         .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
-                        .json([UInt8](try JSONEncoder().encode(options))), .json(JSONValue.object(metadata).serializedBytes),
+                        .json([UInt8](try JSONEncoder().encode(options))),
+                        .json(JSONValue.object(metadata).serializedBytes),
                     ])[0]
                 return try await existing(row.text(0) ?? "")
             } catch let error as PostgresError where error.sqlState == "23505" {
@@ -61,7 +62,8 @@ package struct SyncJobStore: Sendable {
 
     /// Newest first.
     package func jobs(
-        status: SyncJob.Status? = nil, type: SyncJob.Kind? = nil, datasourceID: String? = nil, limit: Int = 50, offset: Int = 0
+        status: SyncJob.Status? = nil, type: SyncJob.Kind? = nil, datasourceID: String? = nil, limit: Int = 50,
+        offset: Int = 0
     ) async throws -> (items: [SyncJob], total: Int) {
         var conditions: [String] = []
         var values: [PostgresValue] = []
@@ -118,7 +120,9 @@ package struct SyncJobStore: Sendable {
     }
 
     /// Jobs at rest carry their counters; only active ones are summed.
-    func select(_ clause: String, _ values: [PostgresValue], on transaction: PostgresTransaction? = nil) async throws -> [SyncJob] {
+    func select(_ clause: String, _ values: [PostgresValue], on transaction: PostgresTransaction? = nil) async throws
+        -> [SyncJob]
+    {
         func milliseconds(_ column: String) -> String { "(extract(epoch FROM \(column)) * 1000)::int8" }
         let sql = """
             SELECT j.id, datasource_id, collection_id, space, type, status, epoch, start_seq, deletes_planned, watermark, error_message,
@@ -135,7 +139,8 @@ package struct SyncJobStore: Sendable {
                 SELECT * FROM sync_job_progress(j.id) WHERE j.status IN ('pending', 'running')) p ON true
             \(clause)
             """
-        let rows = if let transaction { try await transaction.query(sql, values) } else { try await pool.query(sql, values) }
+        let rows =
+            if let transaction { try await transaction.query(sql, values) } else { try await pool.query(sql, values) }
         return try rows.map(SyncJob.init)
     }
 
@@ -157,16 +162,21 @@ extension SyncJob {
             try JSONDecoder().decode(T.self, from: Data(row.bytes(column) ?? []))
         }
         self.init(
-            id: row.text("id") ?? "", datasourceID: row.text("datasource_id") ?? "", collection: row.text("collection_id") ?? "",
-            space: row.text("space").flatMap(EmbeddingSpace.init(identifier:)) ?? EmbeddingSpace(provider: "", model: "", dimensions: 1),
-            type: row.text("type").flatMap(Kind.init) ?? .full, status: row.text("status").flatMap(Status.init) ?? .failed,
+            id: row.text("id") ?? "", datasourceID: row.text("datasource_id") ?? "",
+            collection: row.text("collection_id") ?? "",
+            space: row.text("space").flatMap(EmbeddingSpace.init(identifier:))
+                ?? EmbeddingSpace(provider: "", model: "", dimensions: 1),
+            type: row.text("type").flatMap(Kind.init) ?? .full,
+            status: row.text("status").flatMap(Status.init) ?? .failed,
             epoch: Int(row.int("epoch") ?? 0), startSequence: row.int("start_seq") ?? 0,
             deletesPlanned: row.bool("deletes_planned") ?? false, watermark: row.text("watermark"),
             totalRecords: row.int("total") ?? 0, read: row.int("read") ?? 0, ok: row.int("ok") ?? 0,
             skipped: row.int("skipped") ?? 0, failed: row.int("failed") ?? 0, deleted: row.int("deleted") ?? 0,
-            openBatches: Int(row.int("open_batches") ?? 0), startedAt: timestamp("started"), completedAt: timestamp("completed"),
+            openBatches: Int(row.int("open_batches") ?? 0), startedAt: timestamp("started"),
+            completedAt: timestamp("completed"),
             heartbeatAt: timestamp("heartbeat"), createdAt: timestamp("created") ?? .now,
-            errorMessage: row.text("error_message"), metadata: try json("metadata", as: JSONValue.self).object ?? JSONObject(),
+            errorMessage: row.text("error_message"),
+            metadata: try json("metadata", as: JSONValue.self).object ?? JSONObject(),
             options: try json("options", as: SyncOptions.self))
     }
 
@@ -181,7 +191,8 @@ extension SyncJob {
 extension SyncError {
     init(_ row: PostgresRow) {
         self.init(
-            id: row.text("id") ?? "", syncJobID: row.text("job_id") ?? "", recordIdentifier: row.text("record_identifier") ?? "",
+            id: row.text("id") ?? "", syncJobID: row.text("job_id") ?? "",
+            recordIdentifier: row.text("record_identifier") ?? "",
             errorType: row.text("error_type") ?? "", errorMessage: row.text("error_message") ?? "",
             recordData: row.bytes("record_data"), retryCount: Int(row.int("retry_count") ?? 0),
             resolved: row.bool("resolved") ?? false, createdAt: Timestamp(milliseconds: row.int("created") ?? 0))

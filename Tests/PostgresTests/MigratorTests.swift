@@ -1,15 +1,19 @@
 import Postgres
 import ServiceRuntime
 import Synchronization
-import Testing
 import TestServers
+import Testing
 
 @Suite struct MigratorTests {
-    private let first = Migration(number: 1, name: "first", up: "CREATE TABLE a (n int); CREATE TABLE b (n int);", down: "DROP TABLE a, b")
-    private let second = Migration(number: 2, name: "second", up: "ALTER TABLE a ADD m int", down: "ALTER TABLE a DROP m")
+    private let first = Migration(
+        number: 1, name: "first", up: "CREATE TABLE a (n int); CREATE TABLE b (n int);", down: "DROP TABLE a, b")
+    private let second = Migration(
+        number: 2, name: "second", up: "ALTER TABLE a ADD m int", down: "ALTER TABLE a DROP m")
 
     private func makePool() async throws -> PostgresPool {
-        PostgresPool(url: try await PostgresServer.shared().createDatabase("migrator"), size: 4, log: .silent, applicationName: "tests")
+        PostgresPool(
+            url: try await PostgresServer.shared().createDatabase("migrator"), size: 4, log: .silent,
+            applicationName: "tests")
     }
 
     @Test func runsOnceForProcessesThatStartTogether() async throws {
@@ -39,7 +43,9 @@ import TestServers
     @Test func aFailedStepLeavesNothing() async throws {
         let pool = try await makePool()
         let broken = Migration(number: 1, name: "broken", up: "CREATE TABLE c (n int); SELECT 1/0", down: "")
-        await #expect(throws: MigrationError.self) { try await Migrator(pool: pool, module: "m", migrations: [broken]).up() }
+        await #expect(throws: MigrationError.self) {
+            try await Migrator(pool: pool, module: "m", migrations: [broken]).up()
+        }
         #expect(try await pool.query("SELECT to_regclass('c')")[0].isNull(0))
         #expect(try await Migrator(pool: pool, module: "m", migrations: [first]).up() == [1])
     }
@@ -49,7 +55,9 @@ import TestServers
         let migrators = [Migrator(pool: pool, module: "m", migrations: [first, second])]
         let lines = Mutex<[String]>([])
         func run(_ words: String...) async throws -> Bool {
-            try await runMigrationCommand(arguments: ["service"] + words, migrators: migrators) { line in lines.withLock { $0.append(line) } }
+            try await runMigrationCommand(arguments: ["service"] + words, migrators: migrators) { line in
+                lines.withLock { $0.append(line) }
+            }
         }
         #expect(try await run() == false)
         #expect(try await run("migrate", "up"))

@@ -2,8 +2,8 @@ import Foundation
 import Postgres
 import ServiceRuntime
 import Synchronization
-import Testing
 import TestServers
+import Testing
 
 private func makePool(size: Int = 4, limits: PostgresLimits = PostgresLimits()) async throws -> PostgresPool {
     let url = try await PostgresServer.shared().createDatabase("postgres")
@@ -47,8 +47,10 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
         let rows = try await pool.query(
             "SELECT * FROM unnest($1::text[], $2::int8[], $3::bytea[], $4::bool[], $5::uuid[], $6::float8[])",
             [
-                .textArray(["a", nil, ""]), .int8Array([1, -2, 3]), .byteaArray([[1], nil, []]), .boolArray([true, false, true]),
-                .uuidArray(Array(repeating: "3F2B9C1E-5A0D-4A53-8F0E-0D8F1C5B7A11", count: 3)), .doubleArray([0.5, 1, 2]),
+                .textArray(["a", nil, ""]), .int8Array([1, -2, 3]), .byteaArray([[1], nil, []]),
+                .boolArray([true, false, true]),
+                .uuidArray(Array(repeating: "3F2B9C1E-5A0D-4A53-8F0E-0D8F1C5B7A11", count: 3)),
+                .doubleArray([0.5, 1, 2]),
             ])
         #expect(rows.map { $0.text(0) } == ["a", nil, ""])
         #expect(rows.map { $0.int(1) } == [1, -2, 3])
@@ -62,13 +64,18 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
 
     @Test func aZeroByteIsRefusedNotCut() async throws {
         let pool = try await makePool()
-        await #expect(throws: PostgresError.server(sqlState: "22021", message: "a text with a zero byte cannot be stored")) {
+        await #expect(
+            throws: PostgresError.server(sqlState: "22021", message: "a text with a zero byte cannot be stored")
+        ) {
             try await pool.query("SELECT $1::text", [.text("a\u{0}b")])
         }
     }
 
     @Test func columnsTellNameAndType() async throws {
-        let columns = try await makePool().query(#"SELECT 1::int8 AS n, 'x'::jsonb - 'x' AS "Doc", 1.5::numeric AS price LIMIT 0"#.replacing("'x'::jsonb - 'x'", with: "'{}'::jsonb")).columns
+        let columns = try await makePool().query(
+            #"SELECT 1::int8 AS n, 'x'::jsonb - 'x' AS "Doc", 1.5::numeric AS price LIMIT 0"#.replacing(
+                "'x'::jsonb - 'x'", with: "'{}'::jsonb")
+        ).columns
         #expect(columns.map(\.name) == ["n", "Doc", "price"])
         #expect(columns.map(\.type) == [20, 3802, 1700])
     }
@@ -78,21 +85,29 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
     @Test func tellsWhyThereIsNoConnection() async throws {
         let server = try await PostgresServer.shared()
         let url = try await server.createDatabase()
-        func pool(_ url: String) -> PostgresPool { PostgresPool(url: url, size: 1, log: .silent, applicationName: "tests") }
+        func pool(_ url: String) -> PostgresPool {
+            PostgresPool(url: url, size: 1, log: .silent, applicationName: "tests")
+        }
         let wrongPassword = await failure(of: pool(url.replacing("suite:suite@", with: "suite:s3cret@")))
         #expect(wrongPassword?.sqlState == "28P01")
         #expect(wrongPassword?.isRetryable == false)
         #expect(!"\(wrongPassword!)".contains("s3cret"))
         #expect(await failure(of: pool(server.url(of: "nowhere")))?.sqlState == "3D000")
         let refused = await failure(of: pool("postgresql://suite:suite@127.0.0.1:\(freePort())/x"))
-        guard case .connectionFailed(let reason) = refused else { return #expect(Bool(false), "\(String(describing: refused))") }
+        guard case .connectionFailed(let reason) = refused else {
+            return #expect(Bool(false), "\(String(describing: refused))")
+        }
         #expect(reason.contains("refused"))
-        #expect(await failure(of: pool("postgresql://u:p@ss:w@h:x/db")) == .connectionFailed(reason: "the database URL cannot be read"))
+        #expect(
+            await failure(of: pool("postgresql://u:p@ss:w@h:x/db"))
+                == .connectionFailed(reason: "the database URL cannot be read"))
     }
 
     @Test func aServerErrorTellsItsStateAndTheConnectionGoesOn() async throws {
         let pool = try await makePool(size: 1)
-        await #expect(throws: PostgresError.server(sqlState: "22012", message: "division by zero")) { try await pool.query("SELECT 1/0") }
+        await #expect(throws: PostgresError.server(sqlState: "22012", message: "division by zero")) {
+            try await pool.query("SELECT 1/0")
+        }
         #expect(try await pool.query("SELECT 1")[0].int(0) == 1)
     }
 
@@ -123,7 +138,9 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
         let watcher = try await makePool(size: 1)
         let started = ContinuousClock.now
         let task = Task { try await pool.query("SELECT pg_sleep(60) AS long_one") }
-        while try await watcher.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%long_one' AND state = 'active' AND wait_event = 'PgSleep'").isEmpty {}
+        while try await watcher.query(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%long_one' AND state = 'active' AND wait_event = 'PgSleep'"
+        ).isEmpty {}
         task.cancel()
         await #expect(throws: PostgresError.cancelled) { try await task.value }
         #expect(ContinuousClock.now - started < .seconds(20))
@@ -133,7 +150,9 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
     @Test func aFullPoolLetsWaitOnlySoLong() async throws {
         let pool = try await makePool(size: 1, limits: PostgresLimits(acquire: .milliseconds(20)))
         try await pool.withConnection { _ in
-            await #expect(throws: PostgresError.poolExhausted(after: .milliseconds(20))) { try await pool.query("SELECT 1") }
+            await #expect(throws: PostgresError.poolExhausted(after: .milliseconds(20))) {
+                try await pool.query("SELECT 1")
+            }
         }
         #expect(try await pool.query("SELECT 1").count == 1)
     }
@@ -219,7 +238,8 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
         let pool = try await makePool()
         _ = try await pool.query("CREATE TABLE t (n int, s text)")
         let copied = try await pool.transaction { transaction in
-            try await transaction.copyIn("COPY t FROM STDIN (FORMAT csv)", Array((1...5000).map { "\($0),x\($0)\n" }.joined().utf8))
+            try await transaction.copyIn(
+                "COPY t FROM STDIN (FORMAT csv)", Array((1...5000).map { "\($0),x\($0)\n" }.joined().utf8))
         }
         #expect(copied == 5000)
         let pieces = AsyncStream<[UInt8]> { stream in

@@ -32,13 +32,15 @@ import WireProtocol
     @Test func forceEmbedsEverything() async throws {
         let suite = try await SyncFixture()
         try await suite.sync([record("a", "A", "1")])
-        let page = try await suite.harvest(try await suite.begin(options: SyncOptions(force: true)), [record("a", "A", "1")])
+        let page = try await suite.harvest(
+            try await suite.begin(options: SyncOptions(force: true)), [record("a", "A", "1")])
         #expect(page.upserts == 1)
     }
 
     @Test func batchesHoldNoMoreThanTheirSize() async throws {
         let suite = try await SyncFixture()
-        let page = try await suite.harvest(try await suite.begin(options: SyncOptions(batchSize: 7)), (0..<20).map { record("k\($0)", "t", "p") })
+        let page = try await suite.harvest(
+            try await suite.begin(options: SyncOptions(batchSize: 7)), (0..<20).map { record("k\($0)", "t", "p") })
         #expect(try page.batches.map { try RecordBatch(decoding: $0.body).records.count } == [7, 7, 6])
     }
 
@@ -48,7 +50,9 @@ import WireProtocol
         let suite = try await SyncFixture()
         let job = try await suite.begin()
         _ = try await suite.harvest(job, [record("a", "A", "1")], isLast: true)
-        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) { try await suite.harvest(job, [record("b", "B", "1")]) }
+        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) {
+            try await suite.harvest(job, [record("b", "B", "1")])
+        }
         #expect(try await suite.state(of: "b") == nil)
     }
 
@@ -73,11 +77,15 @@ import WireProtocol
         let applied = try await suite.apply(page.batches)
         #expect(applied.refused == page.batches.map(\.message.batchID) && applied.done.isEmpty)
         #expect(suite.store.points.isEmpty)
-        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) { try await suite.harvest(job, [record("b", "B", "1")]) }
+        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) {
+            try await suite.harvest(job, [record("b", "B", "1")])
+        }
         #expect(try await suite.jobs.heartbeat(jobID: job.id, epoch: job.epoch) == false)
         let shown = try await suite.jobs.job(id: job.id)
         #expect(shown?.status == .cancelled && shown?.errorMessage == "enough" && shown?.epoch == 2)
-        await #expect(throws: SyncJobsError.wrongStatus(id: job.id, status: .cancelled)) { try await suite.jobs.cancel(id: job.id) }
+        await #expect(throws: SyncJobsError.wrongStatus(id: job.id, status: .cancelled)) {
+            try await suite.jobs.cancel(id: job.id)
+        }
     }
 
     @Test func cancelWaitsForTheWriteInHand() async throws {
@@ -93,7 +101,8 @@ import WireProtocol
         }
         for await _ in inside { break }
         async let cancelled = suite.jobs.cancel(id: job.id)
-        while try await suite.pool.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").isEmpty {}
+        while try await suite.pool.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").isEmpty {
+        }
         go.yield()
         #expect(try await applied.ok == 1)
         #expect(try await cancelled.ok == 1)
@@ -110,7 +119,9 @@ import WireProtocol
                             header: RecordBatch.Header(
                                 jobID: job.id, epoch: 1, batchID: 1, operation: .upsert, datasourceID: suite.datasource,
                                 collection: "products", space: space, readSequence: 1), records: [])
-                        if try await !suite.jobs.apply([probe], write: { suite.store.write($0) }).refused.isEmpty { return }
+                        if try await !suite.jobs.apply([probe], write: { suite.store.write($0) }).refused.isEmpty {
+                            return
+                        }
                     }
                 }
             }
@@ -138,16 +149,21 @@ import WireProtocol
     @Test func aTakeoverOfARunningJobNeedsItsEpoch() async throws {
         let suite = try await SyncFixture()
         let job = try await suite.begin()
-        await #expect(throws: SyncJobsError.wrongStatus(id: job.id, status: .running)) { try await suite.jobs.resume(id: job.id) }
+        await #expect(throws: SyncJobsError.wrongStatus(id: job.id, status: .running)) {
+            try await suite.jobs.resume(id: job.id)
+        }
         #expect(try await suite.jobs.resume(id: job.id, epoch: 1).epoch == 2)
-        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) { try await suite.jobs.resume(id: job.id, epoch: 1) }
+        await #expect(throws: SyncJobsError.replaced(jobID: job.id)) {
+            try await suite.jobs.resume(id: job.id, epoch: 1)
+        }
     }
 
     @Test func resumeGoesOnAfterTheLastCommittedPage() async throws {
         let suite = try await SyncFixture()
         let job = try await suite.begin()
         let page = HarvestPage(
-            readSequence: try await suite.jobs.nextReadSequence(), previous: nil, next: "a", records: [record("a", "A", "1")])
+            readSequence: try await suite.jobs.nextReadSequence(), previous: nil, next: "a",
+            records: [record("a", "A", "1")])
         _ = try await suite.jobs.commit(page, of: job)
         try await suite.jobs.fail(id: job.id, reason: "x")
         let resumed = try await suite.jobs.resume(id: job.id)
@@ -205,7 +221,11 @@ import WireProtocol
         var failing = record("f", "F", "1")
         failing.failure = .init(type: "row_malformed", message: "not a number")
         let page = try await suite.harvest(
-            job, [record("a", "A", "1"), record("a", "A", "2"), malformed, failing, record("b", "B", "1"), record("\u{0}", "z", "z"), record("c", "C", "1")])
+            job,
+            [
+                record("a", "A", "1"), record("a", "A", "2"), malformed, failing, record("b", "B", "1"),
+                record("\u{0}", "z", "z"), record("c", "C", "1"),
+            ])
         #expect(page.failed == 4 && page.upserts == 3)
         var batch = try page.batches[0].embedded()
         batch.records[1].failure = .init(type: "embedding_rejected", message: "too long")
@@ -215,7 +235,11 @@ import WireProtocol
         #expect(suite.store.points == ["a": point("A", "2")])
         let (errors, total) = try await suite.jobs.errors(jobID: job.id)
         #expect(total == 6)
-        #expect(errors.map(\.errorType).sorted() == ["duplicate_key", "embedding_rejected", "invalid_key", "row_malformed", "row_malformed", "vector_invalid"])
+        #expect(
+            errors.map(\.errorType).sorted() == [
+                "duplicate_key", "embedding_rejected", "invalid_key", "row_malformed", "row_malformed",
+                "vector_invalid",
+            ])
         try await suite.jobs.deletesPlanned(job)
         let finished = try #require(try await suite.jobs.finish(job.id))
         #expect((finished.totalRecords, finished.ok, finished.failed) == (7, 1, 6))
@@ -250,7 +274,9 @@ import WireProtocol
         try await suite.jobs.deletesPlanned(job)
         #expect(try await suite.jobs.finish(job.id) == nil)
         #expect(try await suite.jobs.finishable().isEmpty)
-        await #expect(throws: PostgresError.self) { try await suite.pool.query("UPDATE sync_jobs SET status = 'completed'") }
+        await #expect(throws: PostgresError.self) {
+            try await suite.pool.query("UPDATE sync_jobs SET status = 'completed'")
+        }
         #expect(try await suite.jobs.job(id: job.id)?.status == .running)
     }
 

@@ -36,7 +36,8 @@ import WireProtocol
         try await suite.jobs.open([SyncCursor(shard: SyncCursor.deletions)], jobID: full.id, epoch: full.epoch)
         let deletes = try await suite.jobs.commit(
             HarvestPage(
-                shard: SyncCursor.deletions, readSequence: try await suite.jobs.nextReadSequence(), previous: nil, next: "b",
+                shard: SyncCursor.deletions, readSequence: try await suite.jobs.nextReadSequence(), previous: nil,
+                next: "b",
                 isLast: true, records: [], absent: ["b"]), of: full)
         #expect(deletes.deletes == 1)
         let hook = try await suite.begin(.webhook)
@@ -69,7 +70,8 @@ import WireProtocol
         try await suite.jobs.open([SyncCursor(shard: SyncCursor.survivors)], jobID: full.id, epoch: full.epoch)
         let page = try await suite.jobs.commit(
             HarvestPage(
-                shard: SyncCursor.survivors, readSequence: try await suite.jobs.nextReadSequence(), previous: nil, next: "c",
+                shard: SyncCursor.survivors, readSequence: try await suite.jobs.nextReadSequence(), previous: nil,
+                next: "c",
                 isLast: true, records: [record("b", "B2", "1")]), of: full)
         try await suite.apply(page.batches)
         let check = try await suite.jobs.deletionCheck(full)

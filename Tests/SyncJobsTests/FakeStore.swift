@@ -74,16 +74,19 @@ struct SyncFixture {
     }
 
     func begin(_ type: SyncJob.Kind = .full, options: SyncOptions = SyncOptions()) async throws -> SyncJob {
-        let job = try await jobs.create(datasourceID: datasource, collection: "products", space: space, type: type, options: options)
+        let job = try await jobs.create(
+            datasourceID: datasource, collection: "products", space: space, type: type, options: options)
         return try await jobs.begin(jobID: job.id, epoch: job.epoch)!.job
     }
 
     /// One page of a job that has no other.
     func harvest(
-        _ job: SyncJob, _ records: [RecordBatch.Record], absent: [String] = [], isLast: Bool = true, sequence: Int64? = nil
+        _ job: SyncJob, _ records: [RecordBatch.Record], absent: [String] = [], isLast: Bool = true,
+        sequence: Int64? = nil
     ) async throws -> CommittedPage {
         let drawn = if let sequence { sequence } else { try await jobs.nextReadSequence() }
-        let page = HarvestPage(readSequence: drawn, previous: nil, next: nil, isLast: isLast, records: records, absent: absent)
+        let page = HarvestPage(
+            readSequence: drawn, previous: nil, next: nil, isLast: isLast, records: records, absent: absent)
         return try await jobs.commit(page, of: job)
     }
 
@@ -100,7 +103,8 @@ struct SyncFixture {
         let gone = try await jobs.deletionCandidates(job, after: nil)
         try await jobs.open([SyncCursor(shard: SyncCursor.deletions)], jobID: job.id, epoch: job.epoch)
         let page = HarvestPage(
-            shard: SyncCursor.deletions, readSequence: try await jobs.nextReadSequence(), previous: nil, next: gone.last, isLast: true,
+            shard: SyncCursor.deletions, readSequence: try await jobs.nextReadSequence(), previous: nil,
+            next: gone.last, isLast: true,
             records: [], absent: gone)
         try await apply(try await jobs.commit(page, of: job).batches)
         try await jobs.deletesPlanned(job)

@@ -118,7 +118,9 @@ private struct World {
         let last = try await start(.full)!
         try await settle(limit: 200)
         let finished = try await jobs.job(id: last.id)
-        guard finished?.status == .completed else { throw Divergence(description: "the clean full sync is \(String(describing: finished))") }
+        guard finished?.status == .completed else {
+            throw Divergence(description: "the clean full sync is \(String(describing: finished))")
+        }
         let expected = source.mapValues { point($0.text, $0.payload) }
         guard store.points == expected else {
             throw Divergence(description: "source \(source) store \(store.points)")
@@ -127,7 +129,9 @@ private struct World {
         let again = try await unchangedAfterwards()
         guard again else { throw Divergence(description: "a second look finds changes") }
         for job in known {
-            guard let job = try await jobs.job(id: job.id), !job.status.isActive else { throw Divergence(description: "job left active") }
+            guard let job = try await jobs.job(id: job.id), !job.status.isActive else {
+                throw Divergence(description: "job left active")
+            }
             if job.status == .completed, job.totalRecords != job.ok + job.skipped + job.failed {
                 throw Divergence(description: "numbers of \(job)")
             }
@@ -141,14 +145,19 @@ private struct World {
         case ..<0.15:
             let key = Self.keys.randomElement(using: &random)!
             clock += 1
-            source[key] = random.chance(0.3) ? nil : Row(text: random.chance(0.5) ? "A" : "B", payload: random.chance(0.5) ? "x" : "y", changedAt: clock)
+            source[key] =
+                random.chance(0.3)
+                ? nil
+                : Row(text: random.chance(0.5) ? "A" : "B", payload: random.chance(0.5) ? "x" : "y", changedAt: clock)
         case ..<0.25: _ = try await start(.webhook)
         case ..<0.28: _ = try await start(random.chance(0.7) ? .full : .incremental)
         case ..<0.62: try await advance()
         case ..<0.90: try await deliver()
         case ..<0.92:
             if let job = known.randomElement(using: &random) {
-                _ = try await ignoringStatus { try await random.chance(0.5) ? jobs.cancel(id: job.id) : jobs.fail(id: job.id, reason: "random") }
+                _ = try await ignoringStatus {
+                    try await random.chance(0.5) ? jobs.cancel(id: job.id) : jobs.fail(id: job.id, reason: "random")
+                }
             }
         case ..<0.94: try await resume()
         case ..<0.96:  // Redis is wiped, or some of it was lost
@@ -156,7 +165,11 @@ private struct World {
             try await pushWaiting()
         case ..<0.97:  // a harvester dies, or is given a second message of its epoch
             if let index = harvesters.indices.randomElement(using: &random) {
-                if random.chance(0.5) { harvesters.remove(at: index) } else { harvesters.append(Harvester(job: harvesters[index].job)) }
+                if random.chance(0.5) {
+                    harvesters.remove(at: index)
+                } else {
+                    harvesters.append(Harvester(job: harvesters[index].job))
+                }
             }
         case ..<0.98:
             if let batch = queue.randomElement(using: &random) {
@@ -173,7 +186,9 @@ private struct World {
             if active.isEmpty && harvesters.isEmpty { return }
             for job in active where !harvesters.contains(where: { $0.job.id == job.id && $0.job.epoch == job.epoch }) {
                 let cursors = try await jobs.cursors(jobID: job.id)
-                if cursors.isEmpty || cursors.contains(where: { !$0.exhausted }) || (job.type == .full && !job.deletesPlanned) {
+                if cursors.isEmpty || cursors.contains(where: { !$0.exhausted })
+                    || (job.type == .full && !job.deletesPlanned)
+                {
                     harvesters.append(Harvester(job: job))
                 }
             }
@@ -189,7 +204,9 @@ private struct World {
 
     private mutating func start(_ type: SyncJob.Kind) async throws -> SyncJob? {
         do {
-            let codes = type == .webhook ? Array(Self.keys.shuffled(using: &random).prefix(Int.random(in: 1...2, using: &random))) : nil
+            let codes =
+                type == .webhook
+                ? Array(Self.keys.shuffled(using: &random).prefix(Int.random(in: 1...2, using: &random))) : nil
             let job = try await jobs.create(
                 datasourceID: datasource, collection: "schedules", space: space, type: type,
                 options: SyncOptions(batchSize: random.chance(0.5) ? 1 : 50, codes: codes))
@@ -203,10 +220,14 @@ private struct World {
     }
 
     private mutating func resume() async throws {
-        guard let picked = known.randomElement(using: &random), let job = try await jobs.job(id: picked.id) else { return }
+        guard let picked = known.randomElement(using: &random), let job = try await jobs.job(id: picked.id) else {
+            return
+        }
         do {
             let epoch = random.chance(0.5) ? job.epoch : nil
-            guard let resumed = try await ignoringStatus({ try await jobs.resume(id: job.id, epoch: epoch) }) else { return }
+            guard let resumed = try await ignoringStatus({ try await jobs.resume(id: job.id, epoch: epoch) }) else {
+                return
+            }
             harvesters.append(Harvester(job: resumed))
             try await pushWaiting()
         } catch SyncJobsError.alreadyActive {}
@@ -225,7 +246,9 @@ private struct World {
     private mutating func pushWaiting() async throws {
         let waiting = try await jobs.unpushed(olderThan: .zero, notIn: [], limit: 10_000)
         // A body may be here already, of this epoch or another: both must be harmless.
-        queue += waiting.filter { batch in !queue.contains { $0.message.batchID == batch.message.batchID && $0.message.epoch == batch.message.epoch } }
+        queue += waiting.filter { batch in
+            !queue.contains { $0.message.batchID == batch.message.batchID && $0.message.epoch == batch.message.epoch }
+        }
         try await jobs.markPushed(waiting.map(\.message.batchID))
     }
 
@@ -237,7 +260,8 @@ private struct World {
         let crashes = !calm && random.chance(0.3)
         var batches = try claim.map { try $0.embedded() }
         for batch in batches.indices {
-            for index in batches[batch].records.indices where !calm && batches[batch].header.operation == .upsert && random.chance(0.03) {
+            for index in batches[batch].records.indices
+            where !calm && batches[batch].header.operation == .upsert && random.chance(0.03) {
                 batches[batch].records[index].failure = .init(type: "embedding_rejected", message: "random")
             }
         }
@@ -320,14 +344,18 @@ private struct World {
         }
         if let codes = harvester.job.options.codes {
             return HarvestPage(
-                readSequence: sequence, previous: nil, next: nil, isLast: true, records: rows(codes), absent: codes.filter { source[$0] == nil })
+                readSequence: sequence, previous: nil, next: nil, isLast: true, records: rows(codes),
+                absent: codes.filter { source[$0] == nil })
         }
         let size = Int.random(in: 1...2, using: &random)
         let left = Self.keys.filter { key in cursor.after.map { key > $0 } ?? true }
         let part = Array(left.prefix(size))
-        let wanted = harvester.job.type == .incremental ? part.filter { source[$0].map { $0.changedAt > harvester.watermark } ?? false } : part
+        let wanted =
+            harvester.job.type == .incremental
+            ? part.filter { source[$0].map { $0.changedAt > harvester.watermark } ?? false } : part
         return HarvestPage(
-            readSequence: sequence, previous: cursor.after, next: part.last ?? cursor.after, isLast: left.count <= size, records: rows(wanted))
+            readSequence: sequence, previous: cursor.after, next: part.last ?? cursor.after, isLast: left.count <= size,
+            records: rows(wanted))
     }
 
     private mutating func rows(_ keys: [String]) -> [RecordBatch.Record] {
@@ -341,16 +369,22 @@ private struct World {
 
     /// At any moment: a known hash is the hash of what the store holds, and a record's version never goes back.
     private mutating func checkKnowledge() async throws {
-        let rows = try await pool.query("SELECT key, content_hash, applied_seq FROM record_states WHERE datasource_id = $1", [.uuid(datasource)])
+        let rows = try await pool.query(
+            "SELECT key, content_hash, applied_seq FROM record_states WHERE datasource_id = $1", [.uuid(datasource)])
         let stored = store.points
         var now: [String: Int64] = [:]
         for row in rows {
             let key = row.text(0)!
             now[key] = row.int(2)!
-            guard now[key]! >= applied[key] ?? 0 else { throw Divergence(description: "\(key) went back to an older version") }
+            // 0: its tombstone was removed, and it is new.
+            guard now[key]! >= applied[key] ?? 0 || now[key] == 0 else {
+                throw Divergence(description: "\(key) went from version \(applied[key]!) back to \(now[key]!)")
+            }
             guard let hash = row.bytes(1) else { continue }
             let parts = String(decoding: hash, as: UTF8.self).split(separator: "/").map(String.init)
-            guard stored[key] == point(parts[0], parts[1]) else { throw Divergence(description: "the hash of \(key) is not of what is stored") }
+            guard stored[key] == point(parts[0], parts[1]) else {
+                throw Divergence(description: "the hash of \(key) is not of what is stored")
+            }
         }
         applied = now
     }
@@ -358,10 +392,12 @@ private struct World {
     /// The hashes tell the truth: nothing would be done for the source as it is.
     private mutating func unchangedAfterwards() async throws -> Bool {
         let job = try await jobs.create(
-            datasourceID: datasource, collection: "schedules", space: space, type: .webhook, options: SyncOptions(dryRun: true))
+            datasourceID: datasource, collection: "schedules", space: space, type: .webhook,
+            options: SyncOptions(dryRun: true))
         guard let state = try await jobs.begin(jobID: job.id, epoch: 1) else { return false }
         let page = HarvestPage(
-            readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true, records: rows(Self.keys))
+            readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true,
+            records: rows(Self.keys))
         let result = try await jobs.commit(page, of: state.job)
         _ = try await jobs.finish(job.id)
         return result.unchanged == source.count

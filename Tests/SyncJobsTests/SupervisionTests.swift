@@ -14,7 +14,8 @@ import WireProtocol
         }
         _ = try await suite.begin(.webhook)
         // A new model fills its collection beside the old one.
-        _ = try await suite.jobs.create(datasourceID: suite.datasource, collection: "products@2", space: space, type: .full)
+        _ = try await suite.jobs.create(
+            datasourceID: suite.datasource, collection: "products@2", space: space, type: .full)
         try await suite.jobs.cancel(id: job.id)
         let second = try await suite.begin()
         do {
@@ -95,7 +96,8 @@ import WireProtocol
 
     @Test func silentJobsAreFoundAndBusyOnesAreNot() async throws {
         let suite = try await SyncFixture()
-        let pending = try await suite.jobs.create(datasourceID: suite.datasource, collection: "products", space: space, type: .full)
+        let pending = try await suite.jobs.create(
+            datasourceID: suite.datasource, collection: "products", space: space, type: .full)
         #expect(try await suite.jobs.jobsToHarvest(silentFor: .zero).map(\.jobID) == [pending.id])
         #expect(try await suite.jobs.jobsToHarvest(silentFor: .seconds(60)).isEmpty)
         let job = try await suite.jobs.begin(jobID: pending.id, epoch: 1)!.job
@@ -114,12 +116,14 @@ import WireProtocol
         #expect(try await suite.jobs.fixWatermark("10:05", jobID: first.id, epoch: 1) == "10:00")
         _ = try await suite.harvest(first, [])
         try await suite.jobs.cancel(id: first.id)
-        let second = try await suite.jobs.create(datasourceID: suite.datasource, collection: "products", space: space, type: .incremental)
+        let second = try await suite.jobs.create(
+            datasourceID: suite.datasource, collection: "products", space: space, type: .incremental)
         #expect(try await suite.jobs.begin(jobID: second.id, epoch: 1)?.previousWatermark == nil)
         _ = try await suite.jobs.fixWatermark("11:00", jobID: second.id, epoch: 1)
         _ = try await suite.harvest(try await suite.jobs.job(id: second.id)!, [])
         #expect(try await suite.jobs.finish(second.id) != nil)
-        let third = try await suite.jobs.create(datasourceID: suite.datasource, collection: "products", space: space, type: .incremental)
+        let third = try await suite.jobs.create(
+            datasourceID: suite.datasource, collection: "products", space: space, type: .incremental)
         #expect(try await suite.jobs.begin(jobID: third.id, epoch: 1)?.previousWatermark == "11:00")
     }
 
@@ -154,7 +158,8 @@ import WireProtocol
         let (items, total) = try await suite.jobs.jobs(limit: 10)
         #expect(total == 2 && items.map(\.id) == [second.id, first.id])
         #expect(items[0].skipped == 1 && items[1].ok == 1)
-        #expect(try await suite.jobs.jobs(status: .completed, datasourceID: suite.datasource).items.map(\.id) == [first.id])
+        #expect(
+            try await suite.jobs.jobs(status: .completed, datasourceID: suite.datasource).items.map(\.id) == [first.id])
         #expect(try await suite.jobs.jobs(type: .full, limit: 1, offset: 1).items.isEmpty)
         #expect(try await suite.jobs.job(id: "not-a-uuid") == nil)
         #expect(try await suite.jobs.removeJobs(endedBefore: .zero) == 1)

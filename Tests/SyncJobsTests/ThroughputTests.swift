@@ -10,7 +10,8 @@ import WireProtocol
         let total = ProcessInfo.processInfo.environment["SYNC_BENCH"].flatMap { Int($0) } ?? 20_000
         let suite = try await SyncFixture()
         let rows = (0..<total).map { index -> RecordBatch.Record in
-            let text = "Product number \(index), a thing of some use with a description of middling length and colour \(index % 17)"
+            let text =
+                "Product number \(index), a thing of some use with a description of middling length and colour \(index % 17)"
             var row = record("sku-\(index)", text, String(repeating: "payload ", count: 60) + "\(index)")
             row.contentHash = (0..<16).map { UInt8(truncatingIfNeeded: index >> ($0 % 4 * 8) ^ $0) }
             row.textHash = row.contentHash
@@ -27,7 +28,8 @@ import WireProtocol
                 let begun = ContinuousClock.now
                 let page = try await suite.jobs.commit(
                     HarvestPage(
-                        readSequence: try await suite.jobs.nextReadSequence(), previous: previous, next: "\(end)", isLast: end == total,
+                        readSequence: try await suite.jobs.nextReadSequence(), previous: previous, next: "\(end)",
+                        isLast: end == total,
                         records: Array(rows[start..<end])), of: job)
                 harvested += ContinuousClock.now - begun
                 previous = "\(end)"
