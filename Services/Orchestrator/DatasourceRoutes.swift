@@ -18,7 +18,9 @@ struct DatasourceRoutes: Sendable {
     func add(to router: inout Router) {
         router.on("POST", "/api/datasources") { try await create($0) }
         router.on("GET", "/api/datasources") { try await list($0) }
-        router.on("POST", "/api/datasources/test-connection") { try await ask(.test, with: $0.json().object ?? [:], $0) }
+        router.on("POST", "/api/datasources/test-connection") {
+            try await ask(.test, with: $0.json().object ?? [:], $0)
+        }
         router.on("GET", "/api/datasources/:id") { try await show($0) }
         router.on("PUT", "/api/datasources/:id") { try await update($0) }
         router.on("DELETE", "/api/datasources/:id") { try await remove($0) }
@@ -122,7 +124,8 @@ struct DatasourceRoutes: Sendable {
             return .bytes(answer.body, contentType: type, status: answer.status)
         }
         return .bytes(
-            JSONValue.object(SourceTranslation.answer(object)).serializedBytes, contentType: type, status: answer.status)
+            JSONValue.object(SourceTranslation.answer(object, path: request.path)).serializedBytes, contentType: type,
+            status: answer.status)
     }
 }
 

@@ -21,8 +21,10 @@ enum SourceTranslation {
         return question
     }
 
-    static func answer(_ body: JSONObject) -> JSONObject {
+    /// `path`: what was asked for here.
+    static func answer(_ body: JSONObject, path: String = "") -> JSONObject {
         var answer = JSONObject(unique: body.members.map { (answered[$0.name] ?? $0.name, $0.value) })
+        if answer["instance"] != nil { answer["instance"] = .string(path) }
         guard let errors = body["errors"]?.array else { return answer }
         answer["errors"] = .array(
             errors.map { error in

@@ -44,6 +44,19 @@ extension SyncJobStore {
         ).compactMap { $0.text(0) }
     }
 
+    /// The records `key#0`, `key#1`, ... that rows with these keys were cut into, as far as they are not gone.
+    package func chunkKeys(of keys: [String], _ job: SyncJob) async throws -> [String] {
+        if keys.isEmpty { return [] }
+        return try await pool.query(
+            """
+            SELECT r.key FROM unnest($3::text[]) AS base JOIN record_states r
+                ON r.collection_id = $1 AND r.datasource_id = $2 AND NOT r.gone
+                AND r.key > (base || '#') COLLATE "C" AND r.key < (base || '$') COLLATE "C"
+            WHERE substr(r.key, length(base) + 2) ~ '^[0-9]+$'
+            """, [.text(job.collection), .uuid(job.datasourceID), .textArray(keys)]
+        ).compactMap { $0.text(0) }
+    }
+
     /// The last step of a full sync's harvest. `stoppedBy`: nothing was deleted, the job completes and says why.
     package func deletesPlanned(_ job: SyncJob, stoppedBy check: DeletionCheck? = nil) async throws {
         let note = check.map {

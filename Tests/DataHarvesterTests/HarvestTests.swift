@@ -147,6 +147,11 @@ import WorkQueue
         #expect(shrunk.written[.delete]?.count == 10)
         #expect(Set(shrunk.written[.delete]?.map(\.key) ?? []) == Set((1...10).map { "\($0)#2" }))
         #expect(shrunk.job.status == .completed)
+        // A webhook names the row, not its records.
+        pieces.withLock { $0 = 1 }
+        try await fixture.execute("DELETE FROM products WHERE id = 4")
+        let hook = try await fixture.sync(datasource, .webhook, SyncOptions(codes: ["3", "4"]))
+        #expect(Set(hook.written[.delete]?.map(\.key) ?? []) == ["3#1", "4#0", "4#1"])
     }
 
     @Test func badRowsFailAlone() async throws {

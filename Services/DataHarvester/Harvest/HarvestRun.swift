@@ -160,11 +160,12 @@ struct HarvestRun: Sendable {
 
     private func make(_ read: ReadPage) async throws -> HarvestPage {
         let made = try await maker.make(read.page, trace: trace.child())
+        // A full sync finds at its end, by key, what has vanished; until then it may be on another page.
+        let absent = job.type == .full ? [] : try await absent(made, missing: [])
         return HarvestPage(
             readSequence: read.sequence, previous: read.previous, next: read.page.next ?? read.previous,
             isLast: read.page.isExhausted, records: made.records,
-            // A full sync finds at its end, by key, what has vanished; until then it may be on another page.
-            absent: job.type == .full ? [] : made.vanished, readMilliseconds: read.milliseconds,
+            absent: absent, readMilliseconds: read.milliseconds,
             processMilliseconds: made.processMilliseconds, retries: read.retries, traceparent: trace.traceparent)
     }
 
@@ -203,13 +204,23 @@ struct HarvestRun: Sendable {
         // Of a row that makes several records, a pass over keys asks for some; a webhook names the row itself.
         let records = shard == 0 ? made.records : made.records.filter { isAsked.contains($0.key) }
         let sources = Set(present.map(maker.sourceKey))
-        let absent = shard == 0 ? keys.filter { !sources.contains($0) } : keys.filter { !present.contains($0) }
+        var missing = keys.filter { !present.contains($0) }
+        if shard == 0 { missing = try await absent(made, missing: keys.filter { !sources.contains($0) }) }
         try await commit(
             HarvestPage(
                 shard: shard, readSequence: read.0, previous: previous, next: next, isLast: isLast, records: records,
-                absent: deletes ? absent : [], readMilliseconds: milliseconds,
+                absent: deletes ? missing : [], readMilliseconds: milliseconds,
                 processMilliseconds: made.processMilliseconds,
                 retries: retries, traceparent: trace.traceparent))
+    }
+
+    /// What the source no longer has of what was read: keys that vanished, and the tails of rows that make fewer records now.
+    private func absent(_ made: RecordMaker.Made, missing: [String]) async throws -> [String] {
+        let vanished = made.vanished + missing
+        guard maker.isChunking else { return vanished }
+        let produced = Set(made.records.map(\.key))
+        let rows = Set(vanished).union(made.records.filter { $0.failure == nil }.map { maker.sourceKey($0.key) })
+        return try await jobs.chunkKeys(of: rows.sorted(), job).filter { !produced.contains($0) }
     }
 
     // MARK: Committing

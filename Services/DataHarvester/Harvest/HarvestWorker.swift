@@ -31,6 +31,10 @@ struct HarvestWorker: Service {
                     running -= 1
                 }
                 for delivery in try await consumer.claim(upTo: 1, wait: .seconds(1)) {
+                    if shutdown.isRequested {
+                        await giveBack(delivery, log)
+                        continue
+                    }
                     running += 1
                     group.addTask { await harvest(delivery, until: shutdown) }
                 }
