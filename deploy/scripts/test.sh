@@ -22,21 +22,21 @@ count "${ok:-0}" "${bad:-1}"
 part "build"
 if swift build --build-tests --explicit-target-dependency-import-check error > .run/test-build.log 2>&1; then
     part "swift test"
-    swift test --skip-build --explicit-target-dependency-import-check error > .run/swift-test.log 2>&1
-    code=$?
-    grep -E '^✘|recorded an issue|Fatal error|error:' .run/swift-test.log | head -n 60
-    line=$(grep -E ' Test run with [0-9]+ test' .run/swift-test.log | tail -n 1)
-    total=$(sed -n 's/.* Test run with \([0-9]*\) tests*.*/\1/p' <<< "$line")
-    bad=$(grep -E '^✘ Test .* failed after' .run/swift-test.log | grep -cv 'Test run with')
-    if [ -z "$total" ]; then
-        tail -n 20 .run/swift-test.log
-        echo "swift test ended without a result (exit code $code)"
-        count 0 1
-    else
+    # A module at a time: the tests of one run beside each other, those of all together would starve each other of two cores.
+    export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
+    : > .run/swift-test.log
+    for folder in Tests/*Tests; do
+        swift test --skip-build --explicit-target-dependency-import-check error --filter "^$(basename "$folder")\\." > .run/swift-module.log 2>&1
+        code=$?
+        cat .run/swift-module.log >> .run/swift-test.log
+        line=$(grep -E ' Test run with [0-9]+ test' .run/swift-module.log | tail -n 1)
+        total=$(sed -n 's/.* Test run with \([0-9]*\) tests*.*/\1/p' <<< "$line")
+        bad=$(grep -E '^✘ Test .* failed after' .run/swift-module.log | grep -cv 'Test run with')
         [ "$code" = 0 ] || [ "$bad" -gt 0 ] || bad=1
-        echo "swift test: $line"
-        count $((total - bad)) "$bad"
-    fi
+        printf '%-22s %4s tests, %s failed\n' "$(basename "$folder")" "${total:-0}" "$bad"
+        if [ "$code" != 0 ]; then grep -E '^✘|recorded an issue|Fatal error|error:' .run/swift-module.log | head -n 30; fi
+        count $((${total:-0} > bad ? ${total:-0} - bad : 0)) "$bad"
+    done
 
     part "end to end"
     SUITE_CONFIGURATION=debug "$venv/bin/python" -m pytest -q -m "not longfault" --durations=10 Tests/EndToEnd 2>&1 | tee .run/pytest.log
