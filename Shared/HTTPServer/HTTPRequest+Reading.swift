@@ -51,21 +51,27 @@ extension HTTPRequest {
 
     /// The body as `T`. A body nested deeper than 64 levels is refused before it is decoded; errors name the field.
     package func decode<T: Decodable>(_: T.Type = T.self) throws(Problem) -> T {
-        try refuseEncodedContent()
+        try refuseOtherContent()
         do { return try JSONDecoding.decode(T.self, from: body) } catch { throw Problem(error) }
     }
 
     package func json() throws(Problem) -> JSONValue {
-        try refuseEncodedContent()
+        try refuseOtherContent()
         if body.isEmpty { throw .badRequest("a JSON body is required") }
         do { return try JSONReader.parse(body) } catch { throw Problem(error) }
     }
 
-    private func refuseEncodedContent() throws(Problem) {
+    /// A body in another format than JSON, or packed. Without a `Content-Type` it is read as JSON.
+    private func refuseOtherContent() throws(Problem) {
         if let coding = headers["Content-Encoding"], coding.lowercased() != "identity" {
             var problem = Problem.unsupportedMediaType("a body must come without Content-Encoding")
             problem.headers["Accept-Encoding"] = "identity"
             throw problem
+        }
+        guard !body.isEmpty, let given = headers["Content-Type"] else { return }
+        let type = given.prefix { $0 != ";" && $0 != " " }.lowercased()
+        guard type.isEmpty || type == "application/json" || type.hasSuffix("+json") else {
+            throw .unsupportedMediaType("the body must be JSON, sent with Content-Type: application/json, not \(type.prefix(100))")
         }
     }
 }
