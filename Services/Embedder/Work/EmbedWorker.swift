@@ -65,9 +65,26 @@ struct EmbedWorker: Service {
         let spaces = Dictionary(grouping: works) { $0.batch.header.space }
         await withTaskGroup(of: Void.self) { group in
             for (space, works) in spaces {
-                group.addTask { await embed(works, in: space, until: shutdown) }
+                for portion in Self.portions(works) {
+                    group.addTask { await embed(portion, in: space, until: shutdown) }
+                }
             }
         }
+    }
+
+    /// A slow provider's claim takes many seconds: what is ready goes on meanwhile, in portions of some provider batches.
+    private static func portions(_ works: [Work], records: Int = 128) -> [[Work]] {
+        var portions: [[Work]] = []
+        var size = records
+        for work in works {
+            if size >= records {
+                portions.append([])
+                size = 0
+            }
+            portions[portions.count - 1].append(work)
+            size += work.batch.records.count
+        }
+        return portions
     }
 
     private func decode(_ deliveries: [Delivery]) async -> [Work] {
