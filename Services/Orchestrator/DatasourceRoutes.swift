@@ -18,8 +18,8 @@ struct DatasourceRoutes: Sendable {
     func add(to router: inout Router) {
         router.on("POST", "/api/datasources") { try await create($0) }
         router.on("GET", "/api/datasources") { try await list($0) }
-        router.on("POST", "/api/datasources/test-connection") {
-            try await ask(.test, with: $0.json().object ?? [:], $0)
+        router.on("POST", "/api/datasources/test-connection") { request in
+            try await ask(.test, with: SourceTranslation.question(about: request.json()), request)
         }
         router.on("GET", "/api/datasources/:id") { try await show($0) }
         router.on("PUT", "/api/datasources/:id") { try await update($0) }
@@ -30,8 +30,8 @@ struct DatasourceRoutes: Sendable {
             return try await ask(.preview, about: datasource(request), ["limit": JSONValue(limit)], request)
         }
         router.on("POST", "/api/datasources/:id/validate-query") { request in
-            let query = request.body.isEmpty ? nil : try request.json()["query"]
-            return try await ask(.validate, about: datasource(request), query.map { ["query": $0] } ?? [:], request)
+            let members = try SourceTranslation.validation(request)
+            return try await ask(.validate, about: datasource(request), members, request, query: "query")
         }
         router.on("POST", "/api/datasources/:id/regenerate-webhook-secret") { request in
             let secret = try await store.regenerateWebhookSecret(id: datasource(request).id)
@@ -105,27 +105,20 @@ struct DatasourceRoutes: Sendable {
 
     private func ask(
         _ question: DataHarvesterClient.Question, about datasource: Datasource, _ members: JSONObject,
-        _ request: HTTPRequest
+        _ request: HTTPRequest, query: String = "queryTemplate"
     ) async throws -> HTTPResponse {
         var body = members
         body["datasource_id"] = .string(datasource.id)
-        return try await ask(question, with: body, request)
+        return try await ask(question, with: body, request, query: query)
     }
 
     /// The harvester's answer is passed on, in this API's words: it names the place and the field.
     private func ask(
-        _ question: DataHarvesterClient.Question, with body: JSONObject, _ request: HTTPRequest
+        _ question: DataHarvesterClient.Question, with body: JSONObject, _ request: HTTPRequest,
+        query: String = "queryTemplate"
     ) async throws -> HTTPResponse {
-        var asked = SourceTranslation.question(body)
-        asked["datasource_id"] = body["datasource_id"]
-        let answer = try await harvester.ask(question, .object(asked), trace: request.trace)
-        let type = answer.header("content-type") ?? "application/json"
-        guard let object = try? JSONReader.parse(answer.body).object else {
-            return .bytes(answer.body, contentType: type, status: answer.status)
-        }
-        return .bytes(
-            JSONValue.object(SourceTranslation.answer(object, path: request.path)).serializedBytes, contentType: type,
-            status: answer.status)
+        let answer = try await harvester.ask(question, .object(body), trace: request.trace)
+        return try await SourceTranslation.response(answer, instance: request.path, query: query)
     }
 }
 

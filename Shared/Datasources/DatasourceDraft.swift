@@ -35,7 +35,7 @@ package struct DatasourceDraft: Sendable, Equatable {
         var members = existing?.json ?? JSONObject()
         for (name, value) in given.members { members[name] = value }
         var reader = DraftReader()
-        for name in given.names where !Self.known.contains(name) {
+        for name in given.names where !Self.members.contains(name) {
             reader.refuse(name, "is not a member of a datasource")
         }
         name = reader.text(members["name"], "name", maximum: 200) ?? ""
@@ -78,7 +78,7 @@ package struct DatasourceDraft: Sendable, Equatable {
     }
 
     /// What may stand in a body; the server's own members are accepted and ignored, so that what GET gave can be sent back.
-    private static let known: Set<String> = [
+    package static let members: Set<String> = [
         "name", "type", "connectionConfig", "queryTemplate", "fieldMapping", "embeddingFields", "embedding",
         "processing",
         "qdrantCollection", "syncSchedule", "webhookEnabled", "status", "description", "id", "createdAt", "updatedAt",

@@ -21,6 +21,8 @@ struct ProcessedRows: Sendable {
 /// Why a page could not be processed: ends the job.
 struct ProcessingError: Error, Equatable, CustomStringConvertible {
     var message: String
+    /// The operations are wrong; else the processor failed.
+    var isRefused = false
     var description: String { "processing: \(message)" }
 }
 
@@ -43,6 +45,9 @@ struct RemotePageProcessor: PageProcessor {
                 try Task.checkCancellation()
                 // The replica that had the page is gone: nothing is wrong with the page.
                 let isLost = error.detail.hasSuffix("submit it again")
+                if let status = error.status, [400, 422].contains(status), !isLost {
+                    throw ProcessingError(message: error.detail.replacing("operations[", with: "processing["), isRefused: true)
+                }
                 guard error.isRetryable || isLost, ContinuousClock.now < deadline else {
                     throw ProcessingError(message: "\(error)")
                 }

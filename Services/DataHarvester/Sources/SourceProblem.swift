@@ -25,6 +25,9 @@ extension Problem {
     static func source(_ error: any Error) -> any Error {
         switch error {
         case let error as SourceError: Problem(error)
+        case let error as ProcessingError where error.isRefused:
+            Problem.unprocessable(
+                "the operations are refused: \(error.message)", errors: [FieldError(field: "processing", message: error.message)])
         case let error as ProcessingError: Problem.badGateway(error.message)
         case let error as DatasourcesError: Problem.unprocessable("\(error)")
         default: error
