@@ -68,6 +68,26 @@ func readAll(_ connector: any Connector, limit: Int = 1000, window: ChangeWindow
 }
 
 @Suite struct PostgreSQLConnectorTests {
+    @Test(arguments: [nil, "SELECT * FROM twice WHERE code > {{after}} ORDER BY code LIMIT {{limit}}"])
+    func rowsOfAKeyThatGoesOnBehindItsPageAreToldNotLost(_ query: String?) async throws {
+        let fixture = try await SourceFixture()
+        try await fixture.execute(
+            """
+            CREATE TABLE twice (code text, name text);
+            INSERT INTO twice SELECT 'a' || n, 'one' FROM generate_series(1, 8) n;
+            INSERT INTO twice SELECT 'b', 'many ' || n FROM generate_series(1, 25) n;
+            INSERT INTO twice VALUES ('c', 'last')
+            """)
+        let connector = fixture.connector(query, table: query == nil ? "twice" : nil, key: "code")
+        let first = try await connector.readPage(after: nil, limit: 10, window: nil)
+        #expect(first.rows.count == 10)
+        #expect(first.failures.count == 23)
+        #expect(first.failures.allSatisfy { $0.identifier == "b" && $0.isKey && $0.failure.type == "duplicate_key" })
+        let second = try await connector.readPage(after: first.next, limit: 10, window: nil)
+        #expect(second.rows.map { $0.values["code"] } == ["c"])
+        #expect(second.failures.isEmpty)
+    }
+
     @Test func pagesATableOrAnyQueryByItsKey() async throws {
         let fixture = try await SourceFixture()
         for connector in [

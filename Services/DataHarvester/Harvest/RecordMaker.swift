@@ -46,7 +46,9 @@ struct RecordMaker: Sendable {
     /// Throws: `missingColumn` where the mapping names a column that the source does not have, `ProcessingError`.
     func make(_ page: SourcePage, trace: TraceContext? = nil) async throws -> Made {
         var made = Made()
-        for problem in page.failures { made.records.append(Self.failed("", problem.failure)) }
+        for problem in page.failures {
+            made.records.append(Self.failed(problem.isKey ? problem.identifier : "", problem.failure))
+        }
         guard !page.rows.isEmpty else { return made }
         guard operations.isEmpty else {
             try await process(page.rows, trace, into: &made)

@@ -77,9 +77,34 @@ actor PostgreSQLConnector: Connector {
         let limit = max(1, min(limit, pageRows))
         var statement = try Statement(settings)
         let cursor = Cursor(cursor, statement.template.placeholders)
-        statement.addPage(opened, cursor, limit: limit, window: window, overlap: settings.overlap)
+        // One row more tells whether the last key goes on behind the page.
+        let isByKey = cursor.isByKey && !settings.key.isEmpty
+        statement.addPage(
+            opened, cursor, limit: isByKey ? limit + 1 : limit, window: window, overlap: settings.overlap)
         let rows = try await run(statement.sql, statement, in: opened)
-        return try page(rows, cursor: cursor, limit: limit)
+        var page = try page(rows.prefix(limit), of: rows.columns, cursor: cursor, limit: limit)
+        if isByKey, rows.count > limit, let index = rows.columns.firstIndex(where: { $0.name == settings.key }),
+            let key = rows[limit - 1].text(index), key == rows[limit].text(index)
+        {
+            let inPage = rows.prefix(limit).count { $0.text(index) == key }
+            page.failures += try await repetitions(of: key, beyond: inPage, cursor, window, opened)
+        }
+        return page
+    }
+
+    /// The next page begins behind `key`: its rows that no page would have are told, not lost.
+    private func repetitions(
+        of key: String, beyond known: Int, _ cursor: Cursor, _ window: ChangeWindow?, _ opened: Opened
+    ) async throws -> [RowFailure] {
+        var statement = try Statement(settings)
+        statement.addPage(opened, cursor, limit: nil, window: window, overlap: settings.overlap)
+        let parameter = statement.bind(.text(key))
+        statement.wrap(
+            "SELECT count(*) FROM (", ") AS r WHERE r.\(quoted(settings.key)) = \(parameter)::\(opened.keyType)")
+        let count = Int(try await run(statement.sql, statement, in: opened)[0].int(0) ?? 0)
+        let failure = RecordBatch.Failure(
+            type: "duplicate_key", message: "the key comes \(count) times: another row was taken")
+        return Array(repeating: RowFailure(identifier: key, failure: failure, isKey: true), count: max(0, count - known))
     }
 
     func readByKeys(_ keys: [String]) async throws -> SourcePage {
@@ -101,7 +126,7 @@ actor PostgreSQLConnector: Connector {
             type.map { "\(column) = ANY(\(parameter)::text[]::\($0)[])" }
             ?? "\(column)::text = ANY(\(parameter)::text[])"
         let rows = try await run("SELECT * FROM (\(statement.sql)) AS q WHERE \(condition)", statement, in: opened)
-        var page = try page(rows, cursor: .start, limit: .max)
+        var page = try page(rows[...], of: rows.columns, cursor: .start, limit: .max)
         page.isExhausted = true
         return page
     }
@@ -121,6 +146,12 @@ actor PostgreSQLConnector: Connector {
             default: self = placeholders.contains(.offset) && !placeholders.contains(.after) ? .offset(0) : .start
             }
         }
+        var isByKey: Bool {
+            switch self {
+            case .start, .key: true
+            case .nullKeys, .offset: false
+            }
+        }
         var text: String? {
             switch self {
             case .start: nil
@@ -131,8 +162,9 @@ actor PostgreSQLConnector: Connector {
         }
     }
 
-    private func page(_ rows: PostgresRows, cursor: Cursor, limit: Int) throws(SourceError) -> SourcePage {
-        let columns = rows.columns
+    private func page(
+        _ rows: PostgresRows.SubSequence, of columns: [PostgresColumn], cursor: Cursor, limit: Int
+    ) throws(SourceError) -> SourcePage {
         let names = columns.map(\.name)
         let keyIndex = names.firstIndex(of: settings.key)
         if keyIndex == nil, !settings.key.isEmpty { throw Self.missing(settings.key, names) }
@@ -259,7 +291,8 @@ actor PostgreSQLConnector: Connector {
             place = rendered.place
         }
 
-        mutating func addPage(_ opened: Opened, _ cursor: Cursor, limit: Int, window: ChangeWindow?, overlap: Duration)
+        /// `limit` nil: all that is left.
+        mutating func addPage(_ opened: Opened, _ cursor: Cursor, limit: Int?, window: ChangeWindow?, overlap: Duration)
         {
             var after: String?
             var offset = 0
@@ -283,18 +316,18 @@ actor PostgreSQLConnector: Connector {
             var tail = ""
             switch cursor {
             case .offset:
-                if !placeholders.contains(.limit) { tail = " LIMIT \(bind(.int(Int64(limit))))" }
-            case .start where settings.key.isEmpty: tail = " LIMIT \(bind(.int(Int64(limit))))"
+                if !placeholders.contains(.limit) { tail = " LIMIT \(bind(PostgresValue(limit)))" }
+            case .start where settings.key.isEmpty: tail = " LIMIT \(bind(PostgresValue(limit)))"
             case .start, .key:
                 if case .key(let last) = cursor, !placeholders.contains(.after) {
                     conditions.append("\(key) > \(bind(.text(last)))::\(opened.keyType)")
                 }
                 if !placeholders.contains(.after) { conditions.append("\(key) IS NOT NULL") }
                 order = " ORDER BY \(key)"
-                tail = " LIMIT \(bind(.int(Int64(limit))))"
+                tail = " LIMIT \(bind(PostgresValue(limit)))"
             case .nullKeys(let count):
                 conditions.append("\(key) IS NULL")
-                tail = " OFFSET \(bind(.int(Int64(count)))) LIMIT \(bind(.int(Int64(limit))))"
+                tail = " OFFSET \(bind(.int(Int64(count)))) LIMIT \(bind(PostgresValue(limit)))"
             }
             let filter = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
             wrap("SELECT * FROM (", ") AS q\(filter)\(order)\(tail)")

@@ -44,6 +44,7 @@ struct RowFailure: Sendable, Equatable {
     /// The record's key where it is known, else where the row stands.
     var identifier: String
     var failure: RecordBatch.Failure
+    var isKey = false
 }
 
 struct SourceTest: Sendable {
@@ -96,5 +97,8 @@ struct SourceError: Error, Equatable, Sendable, CustomStringConvertible {
         default: false
         }
     }
-    var description: String { "\(code.rawValue): \(message)" }
+    var description: String {
+        let place = [field, position.map { "at character \($0)" }].compactMap { $0 }.joined(separator: ", ")
+        return "\(code.rawValue): \(message)" + (place.isEmpty ? "" : " (\(place))")
+    }
 }
