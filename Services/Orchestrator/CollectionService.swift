@@ -50,11 +50,11 @@ struct CollectionService: Sendable {
 
     /// Throws: a 404 problem that says which collections there are.
     func collection(named name: String) async throws -> VectorCollection {
-        if let collection = try await store.collection(name: name) { return collection }
+        if DatasourceDraft.isCollectionName(name), let collection = try await store.collection(name: name) { return collection }
         let names = try await store.collections().map(\.name)
         let known =
             names.isEmpty ? "there is none yet: sync a datasource first" : "there are: \(names.joined(separator: ", "))"
-        throw Problem.notFound("no collection is called \(name); \(known)")
+        throw Problem.notFound("no collection is called \(name.prefix(64)); \(known)")
     }
 
     /// With its number of points, as the store counts them now; a store that does not answer leaves the last count.

@@ -86,6 +86,13 @@ struct OrchestratorRoutesTests {
         #expect(answer.body["detail"]?.string?.contains("no collection is called none") == true)
     }
 
+    @Test(arguments: ["\0", "a\0b", "../a", " "])
+    func aNameThatNoCollectionCanHaveIsUnknown(_ name: String) async throws {
+        let fixture = try await OrchestratorFixture()
+        let answer = try await fixture.send("POST", "/api/search", ["collection": .string(name), "query": "lamp"])
+        #expect(answer.status == 404)
+    }
+
     static let wrongSearches: [(String, JSONValue)] = [
         ("query", ["collection": "a"]), ("limit", ["collection": "a", "query": "b", "limit": 1_000_000_000]),
         ("filter", ["collection": "a", "query": "b", "filter": []]),
