@@ -10,7 +10,8 @@ enum Indexer {
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
             let queue =
                 configuration.storeOnly
-                ? nil : try await IndexQueue(configuration, arguments: CommandLine.arguments, metrics: metrics, log: log)
+                ? nil
+                : try await IndexQueue(configuration, arguments: CommandLine.arguments, metrics: metrics, log: log)
             if queue?.wasMigrationCommand == true { return }
             let store = try EmbeddedStore(folder: configuration.dataFolder, options: configuration.store, log: log)
             await queue?.add(to: health)

@@ -42,7 +42,8 @@ struct IndexerConfiguration: Sendable {
         dataFolder = settings.string("DATA_DIR", default: "data")
         storeOnly = settings.flag("STORE_ONLY", default: false)
         databaseURL = settings.url(
-            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite", schemes: ["postgresql", "postgres"])
+            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
+            schemes: ["postgresql", "postgres"])
         databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 4, in: 1...100)
         redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "rediss", "unix"])
         apiKey = settings.secret("QDRANT_API_KEY")
@@ -52,7 +53,8 @@ struct IndexerConfiguration: Sendable {
         store = EmbeddedStore.Options()
         store.acceptLoss = arguments.contains("--accept-loss")
         store.checkpointBytes = settings.integer("INDEXER_CHECKPOINT_BYTES", default: 256 << 20, in: 1024...(1 << 40))
-        store.checkpointInterval = .seconds(settings.integer("INDEXER_CHECKPOINT_SECONDS", default: 300, in: 1...86_400))
+        store.checkpointInterval = .seconds(
+            settings.integer("INDEXER_CHECKPOINT_SECONDS", default: 300, in: 1...86_400))
         store.scanThreads = settings.integer(
             "INDEXER_SCAN_THREADS", default: ProcessInfo.processInfo.activeProcessorCount, in: 1...256)
         gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 10, in: 1...3600))

@@ -68,7 +68,9 @@ extension Router {
         let accepted = [apiKey, internalToken].compactMap { $0.map { Array($0.utf8) } }
         if accepted.isEmpty { return }
         use { request, next in
-            let bearer = request.headers["Authorization"].flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }
+            let bearer = request.headers["Authorization"].flatMap {
+                $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil
+            }
             let given = [request.headers["api-key"], bearer].compactMap { $0.map { Array($0.utf8) } }
             guard given.contains(where: { key in accepted.contains { constantTimeEqual($0, key) } }) else {
                 throw RequestError(status: 401, description: "Must provide an API key or an Authorization bearer token")

@@ -16,7 +16,8 @@ struct EmbeddedStoreTests {
     @Test func findsTheNearestByEachDistance() async throws {
         for distance in Distance.allCases {
             try await store.createCollection(distance.rawValue, .unnamed(2, distance))
-            try await store.write([.upsert(1, [1, 0]), .upsert(2, [0, 2]), .upsert(3, [3, 3])], to: distance.rawValue)
+            try await store.write(
+                [.upsert(1, [1, 0]), .upsert(2, [0, 2]), .upsert(3, [3, 3])], to: distance.rawValue)
         }
         func nearest(_ distance: Distance) async throws -> [String] {
             try await store.search(SearchQuery(target: .vector([1, 0.1]), limit: 3), in: distance.rawValue)
@@ -64,7 +65,8 @@ struct EmbeddedStoreTests {
                 "\(String(decoding: point.payload ?? [], as: UTF8.self)) \((point.vectors ?? []).map { "\($0.name)\($0.values)" })"
             }.joined()
         }
-        try await change(.upsert(vectors: [PlacedVector(position: 1, values: [1, 2, 3])], payload: Array("{\"a\":1}".utf8)))
+        try await change(
+            .upsert(vectors: [PlacedVector(position: 1, values: [1, 2, 3])], payload: Array("{\"a\":1}".utf8)))
         #expect(try await state() == "{\"a\":1} [\"text[1.0, 2.0, 3.0]\"]")
         try await change(.payload(Array("{\"b\":2}".utf8)))
         #expect(try await state() == "{\"b\":2} [\"text[1.0, 2.0, 3.0]\"]")
@@ -73,7 +75,8 @@ struct EmbeddedStoreTests {
         try await change(.dropVectors(2))
         #expect(try await state() == "{\"b\":2} [\"image[4.0, 5.0]\"]")
         #expect(try await store.search(SearchQuery(target: .vector([1, 1, 1]), using: "text"), in: "c").isEmpty)
-        #expect(try await store.search(SearchQuery(target: .vector([1, 1]), using: "image"), in: "c").map(\.id) == [id])
+        #expect(
+            try await store.search(SearchQuery(target: .vector([1, 1]), using: "image"), in: "c").map(\.id) == [id])
         try await change(.delete)
         #expect(try await state() == "")
         #expect(try await store.write([PointChange(id: id, effect: .payload([]))]).missing == [0])
@@ -81,7 +84,9 @@ struct EmbeddedStoreTests {
 
     @Test func aPointThatComesTwiceInARequestTakesTheLast() async throws {
         try await store.createCollection("c", .unnamed(1))
-        try await store.write([.upsert(1, [1], ["v": 1]), .upsert(1, [2], ["v": 2]), .payload(1, ["v": 3]), .upsert(2, [1]), .delete(2)])
+        try await store.write([
+            .upsert(1, [1], ["v": 1]), .upsert(1, [2], ["v": 2]), .payload(1, ["v": 3]), .upsert(2, [1]), .delete(2),
+        ])
         #expect(try await store.ids() == [1])
         #expect(try await store.payload(1) == "{\"v\":3}")
         #expect(try await store.search(SearchQuery(target: .vector([1])), in: "c").map(\.score) == [2])
@@ -127,7 +132,8 @@ struct EmbeddedStoreTests {
             for _ in 0..<3 {
                 group.addTask { [store] in
                     for _ in 0..<40 {
-                        let found = try await store.search(SearchQuery(target: .vector([1, 0, 0, 0]), limit: 1000), in: "c")
+                        let found = try await store.search(
+                            SearchQuery(target: .vector([1, 0, 0, 0]), limit: 1000), in: "c")
                         #expect(Set(found.map(\.id)).count == count)
                         #expect(try await store.count(nil, in: "c") == count)
                     }
@@ -167,12 +173,15 @@ struct EmbeddedStoreTests {
 
     @Test func deletesAndChangesWhatAFilterSelects() async throws {
         try await store.createCollection("c", .unnamed(1))
-        try await store.write((0..<10).map { .upsert(UInt64($0), [1], ["even": .bool($0 % 2 == 0), "n": JSONValue($0)]) })
+        try await store.write(
+            (0..<10).map { .upsert(UInt64($0), [1], ["even": .bool($0 % 2 == 0), "n": JSONValue($0)]) })
         let even = try Filter(["must": [["key": "even", "match": ["value": true]]]])
-        _ = try await store.apply(.selected(.filter(even), .setPayload(JSONObject([("mark", "x")]))), to: "c", wait: true)
+        _ = try await store.apply(
+            .selected(.filter(even), .setPayload(JSONObject([("mark", "x")]))), to: "c", wait: true)
         #expect(try await store.payload(4) == #"{"even":true,"n":4,"mark":"x"}"#)
         _ = try await store.apply(
-            .selected(.ids([PointID(number: 4)]), .deletePayloadKeys([try #require(PayloadPath("mark"))])), to: "c", wait: true)
+            .selected(.ids([PointID(number: 4)]), .deletePayloadKeys([try #require(PayloadPath("mark"))])), to: "c",
+            wait: true)
         #expect(try await store.payload(4) == #"{"even":true,"n":4}"#)
         _ = try await store.apply(.selected(.filter(even), .delete), to: "c", wait: true)
         #expect(try await store.ids() == [1, 3, 5, 7, 9])

@@ -12,7 +12,10 @@ struct FilterTests {
         ["brand": ["Acme", "Bolt"], "price": nil, "offers": [["price": 5], ["price": 50]], "on": "2024-02-29"],
         ["brand": "Bolt", "price": -3, "stock": true, "offers": [["price": 7]], "size": ["w": nil]],
         [:],
-        ["brand": "Bolted steel", "price": 9_007_199_254_740_993, "tags": ["sale", nil], "stock": false, "n": 18_446_744_073_709_551],
+        [
+            "brand": "Bolted steel", "price": 9_007_199_254_740_993, "tags": ["sale", nil], "stock": false,
+            "n": 18_446_744_073_709_551,
+        ],
     ]
     init() async throws {
         folder = try StoreFolder()
@@ -64,10 +67,15 @@ struct FilterTests {
         let cheap: JSONValue = ["key": "price", "range": ["lte": 10.5]]
         let bolt: JSONValue = ["key": "brand", "match": ["any": ["Bolt", "Bolted steel"]]]
         #expect(try await store.ids(try Filter(["must": [cheap], "must_not": [sale]])) == [1, 3])
-        #expect(try await store.ids(try Filter(["should": [sale, bolt], "must_not": [["has_id": [2]]]])) == [0, 3, 5])
-        #expect(try await store.ids(try Filter(["min_should": ["conditions": [sale, cheap, bolt], "min_count": 2]])) == [0, 3, 5])
+        #expect(
+            try await store.ids(try Filter(["should": [sale, bolt], "must_not": [["has_id": [2]]]])) == [0, 3, 5])
+        #expect(
+            try await store.ids(try Filter(["min_should": ["conditions": [sale, cheap, bolt], "min_count": 2]])) == [
+                0, 3, 5,
+            ])
         #expect(try await store.ids(try Filter([:])) == [0, 1, 2, 3, 4, 5])
-        let found = try await store.search(SearchQuery(target: .vector([1]), filter: try Filter(["must": [bolt]])), in: "c")
+        let found = try await store.search(
+            SearchQuery(target: .vector([1]), filter: try Filter(["must": [bolt]])), in: "c")
         #expect(found.map(\.id.low) == [2, 3, 5])
     }
 
@@ -90,8 +98,12 @@ struct FilterTests {
     @Test func payloadSelectorsKeepAndDrop() throws {
         let payload: JSONObject = JSONObject([("a", ["b": 1, "c": [["d": 1, "e": 2], ["d": 3]]]), ("x", 5)])
         func paths(_ texts: String...) throws -> [PayloadPath] { try texts.map { try #require(PayloadPath($0)) } }
-        #expect(JSONValue.object(Payload.including(try paths("a.c[].d", "x"), of: payload)).serialized == #"{"a":{"c":[{"d":1},{"d":3}]},"x":5}"#)
-        #expect(JSONValue.object(Payload.excluding(try paths("a.c[].d", "x"), from: payload)).serialized == #"{"a":{"b":1,"c":[{"e":2},{}]}}"#)
+        #expect(
+            JSONValue.object(Payload.including(try paths("a.c[].d", "x"), of: payload)).serialized
+                == #"{"a":{"c":[{"d":1},{"d":3}]},"x":5}"#)
+        #expect(
+            JSONValue.object(Payload.excluding(try paths("a.c[].d", "x"), from: payload)).serialized
+                == #"{"a":{"b":1,"c":[{"e":2},{}]}}"#)
         #expect(PayloadPath("\"a.b\".c[0][]")?.steps == [.member("a.b"), .member("c"), .element(0), .everyElement])
         #expect(["", ".", "a.", "a..b", "a[", "a[-1]", "a[0]b"].allSatisfy { PayloadPath($0) == nil })
     }
@@ -102,6 +114,9 @@ struct FilterTests {
         #expect(PointID(uuid: "550E8400E29B41D4A716446655440000")?.text == text)
         #expect(PointID(uuid: "urn:uuid:\(text)")?.text == text)
         #expect(PointID(text: "18446744073709551615")?.json == .unsigned(.max))
-        #expect(["-1", "x", "550e8400-e29b-41d4-a716-44665544000", "550e8400e-29b-41d4-a716-446655440000"].allSatisfy { PointID(text: $0) == nil })
+        #expect(
+            ["-1", "x", "550e8400-e29b-41d4-a716-44665544000", "550e8400e-29b-41d4-a716-446655440000"].allSatisfy {
+                PointID(text: $0) == nil
+            })
     }
 }

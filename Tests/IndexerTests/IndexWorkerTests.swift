@@ -52,7 +52,8 @@ struct IndexWorkerTests {
 
         func harvest(_ job: SyncJob, _ records: [RecordBatch.Record]) async throws -> [QueuedBatch] {
             let page = HarvestPage(
-                readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true, records: records)
+                readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true,
+                records: records)
             return try await jobs.commit(page, of: job).batches
         }
 
@@ -62,7 +63,9 @@ struct IndexWorkerTests {
                 try batches.map { queued in
                     var batch = try RecordBatch(decoding: queued.body)
                     if batch.header.operation == .upsert {
-                        for index in batch.records.indices { batch.records[index].vector = vector(batch.records[index]) }
+                        for index in batch.records.indices {
+                            batch.records[index].vector = vector(batch.records[index])
+                        }
                     }
                     return (queued.message, try batch.encoded())
                 }, to: .index)
@@ -83,7 +86,8 @@ struct IndexWorkerTests {
         }
         func worker(_ store: (any VectorStore)? = nil) -> IndexWorker {
             IndexWorker(
-                consumer: QueueConsumer(queue: .index, service: "test", redisURL: url, metrics: Metrics(), log: .silent), jobs: jobs,
+                consumer: QueueConsumer(
+                    queue: .index, service: "test", redisURL: url, metrics: Metrics(), log: .silent), jobs: jobs,
                 store: store ?? self.store,
                 settings: .init(outageBackoff: Backoff(base: .milliseconds(1), cap: .milliseconds(5), attempts: .max)),
                 metrics: Metrics(), log: .silent)
@@ -93,7 +97,9 @@ struct IndexWorkerTests {
             return try await store.retrieve([id], from: "products", fields: PointFields()).first
                 .flatMap { $0.payload.map { String(decoding: $0, as: UTF8.self) } }
         }
-        func expected(_ key: String, _ rest: String) -> String { #"{"_key":"\#(key)","_datasource":"\#(datasource)"\#(rest)}"# }
+        func expected(_ key: String, _ rest: String) -> String {
+            #"{"_key":"\#(key)","_datasource":"\#(datasource)"\#(rest)}"#
+        }
     }
 
     private static func record(_ key: String, _ text: String, _ payload: String) -> RecordBatch.Record {
@@ -116,7 +122,8 @@ struct IndexWorkerTests {
     @Test func payloadChangesReplaceDeletesRemoveAndAMissingPointComesAgain() async throws {
         let suite = try await Fixture()
         var job = try await suite.begin()
-        try await suite.push(try await suite.harvest(job, ["a", "b", "c"].map { Self.record($0, "text \($0)", #"{"v":1}"#) }))
+        try await suite.push(
+            try await suite.harvest(job, ["a", "b", "c"].map { Self.record($0, "text \($0)", #"{"v":1}"#) }))
         try await suite.drain()
         try await suite.jobs.cancel(id: job.id)
         let gone = RecordPoint.id(datasourceID: suite.datasource, key: "b")
@@ -138,7 +145,9 @@ struct IndexWorkerTests {
     @Test func aRecordTheStoreRefusesFailsAlone() async throws {
         let suite = try await Fixture()
         let job = try await suite.begin()
-        let records = [Self.record("good", "a", "{}"), Self.record("bad", "b", "[1]"), Self.record("worse", "c", #"{"x":"#)]
+        let records = [
+            Self.record("good", "a", "{}"), Self.record("bad", "b", "[1]"), Self.record("worse", "c", #"{"x":"#),
+        ]
         try await suite.push(try await suite.harvest(job, records))
         try await suite.drain()
         #expect(try await suite.payload("good") == suite.expected("good", ""))
@@ -237,7 +246,9 @@ struct IndexWorkerTests {
         try await suite.store.createCollection("mine", .unnamed(1))
         let outside = try HTTPRequest(method: "PUT", target: "/")
         for name in ["products", "p"] {
-            let refusal = await #expect(throws: Problem.self) { try await guardian.check(outside, writesTo: name, in: suite.store) }
+            let refusal = await #expect(throws: Problem.self) {
+                try await guardian.check(outside, writesTo: name, in: suite.store)
+            }
             #expect(refusal?.status == 403)
         }
         try await guardian.check(outside, writesTo: "mine", in: suite.store)

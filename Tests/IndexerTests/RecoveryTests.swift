@@ -30,9 +30,11 @@ struct RecoveryTests {
             try await store.createCollection("c", .unnamed(8, .cosine))
             var numbers = Numbers(1)
             for batch in 0..<20 {
-                try await store.write((0..<100).map { .upsert(UInt64(batch * 100 + $0), numbers.vector(8), ["b": JSONValue(batch)]) })
+                try await store.write(
+                    (0..<100).map { .upsert(UInt64(batch * 100 + $0), numbers.vector(8), ["b": JSONValue(batch)]) })
             }
-            try await store.write((0..<500).map { .delete(UInt64($0)) } + (500..<600).map { .payload(UInt64($0), ["b": "changed"]) })
+            try await store.write(
+                (0..<500).map { .delete(UInt64($0)) } + (500..<600).map { .payload(UInt64($0), ["b": "changed"]) })
             _ = try await store.apply(.changes([.upsert(5000, numbers.vector(8))]), to: "c", wait: false)
         }
         for checkpoint in [false, true, true] {
@@ -40,8 +42,12 @@ struct RecoveryTests {
             #expect(try await store.ids() == (500..<2000).map { $0 } + [5000])
             #expect(try await store.payload(550) == #"{"b":"changed"}"#)
             #expect(try await store.payload(1999) == #"{"b":19}"#)
-            let found = try await store.search(SearchQuery(target: .point(PointID(number: 700)), limit: 3, exact: true), in: "c")
-            #expect(found.map(\.id) == (try await store.search(SearchQuery(target: .point(PointID(number: 700)), limit: 3), in: "c")).map(\.id))
+            let found = try await store.search(
+                SearchQuery(target: .point(PointID(number: 700)), limit: 3, exact: true), in: "c")
+            #expect(
+                found.map(\.id)
+                    == (try await store.search(SearchQuery(target: .point(PointID(number: 700)), limit: 3), in: "c"))
+                    .map(\.id))
             if checkpoint { await store.maintain(force: true) }
         }
     }
@@ -66,7 +72,8 @@ struct RecoveryTests {
         #expect(try folder.content(try logFile).count == ends[4])
     }
 
-    @Test(arguments: [0, 20, 40, 70]) func damageInWhatWasAcknowledgedIsRefusedWithThePlace(distance: Int) async throws {
+    @Test(arguments: [0, 20, 40, 70]) func damageInWhatWasAcknowledgedIsRefusedWithThePlace(distance: Int) async throws
+    {
         let ends = try await fiveRequests()
         let path = try logFile
         let byte = try folder.content(path)[ends[1] + distance]
@@ -108,7 +115,8 @@ struct RecoveryTests {
             let store = try folder.open()
             try await store.createCollection("c", .unnamed(4))
             for round in 0..<5 {
-                try await store.write((0..<50).map { .upsert(UInt64(round * 50 + $0), [1, 2, 3, 4], ["r": JSONValue(round)]) })
+                try await store.write(
+                    (0..<50).map { .upsert(UInt64(round * 50 + $0), [1, 2, 3, 4], ["r": JSONValue(round)]) })
                 await store.maintain(force: true)
                 #expect(try folder.files("wal-").count == 1)
                 #expect(try await store.find("c").writer.logBytes == 0)
@@ -125,7 +133,9 @@ struct RecoveryTests {
     @Test func whatAnInterruptedCheckpointLeftIsRemoved() async throws {
         _ = try await fiveRequests()
         let parent = try folder.collection
-        let strays = ["seg-9.slots", "seg-9-0.vec", "live-77.bits", "manifest.json.tmp", "wal-0.log"].map { "\(parent)/\($0)" }
+        let strays = ["seg-9.slots", "seg-9-0.vec", "live-77.bits", "manifest.json.tmp", "wal-0.log"].map {
+            "\(parent)/\($0)"
+        }
         for stray in strays { try Data("x".utf8).write(to: URL(fileURLWithPath: stray)) }
         #expect(try await folder.open().ids() == [1, 2, 3, 4, 5])
         #expect(strays.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
@@ -137,17 +147,21 @@ struct RecoveryTests {
             let store = try folder.open()
             try await store.createCollection("c", .unnamed(4))
             for round in 0..<3 {
-                try await store.write((0..<count).map { .upsert(UInt64($0), [1, 0, 0, Float($0)], ["round": JSONValue(round)]) })
+                try await store.write(
+                    (0..<count).map { .upsert(UInt64($0), [1, 0, 0, Float($0)], ["round": JSONValue(round)]) })
             }
             #expect(try store.find("c").needsCompaction)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await store.maintain() }
                 group.addTask {
-                    for id in 0..<300 { try await store.write([.payload(UInt64(id), ["round": "late"]), .delete(UInt64(id + 1000))]) }
+                    for id in 0..<300 {
+                        try await store.write([.payload(UInt64(id), ["round": "late"]), .delete(UInt64(id + 1000))])
+                    }
                 }
                 group.addTask {
                     for _ in 0..<50 {
-                        let found = try await store.search(SearchQuery(target: .vector([1, 0, 0, 0]), limit: 4000), in: "c")
+                        let found = try await store.search(
+                            SearchQuery(target: .vector([1, 0, 0, 0]), limit: 4000), in: "c")
                         #expect((count - 300...count).contains(found.count))
                     }
                 }

@@ -61,9 +61,11 @@ import Testing
             vector_scan_floats(metric, query, size, vectors, mask.words, UInt32(rows), 500, &heap)
             vector_heap_sort(&heap)
             let expected = (0..<rows).filter { mask[$0] }.map { row in
-                (Array(vectors[(row * size)..<((row + 1) * size)]).withUnsafeBufferPointer {
-                    vector_score(metric, query, $0.baseAddress, size)
-                }, row + 500)
+                (
+                    Array(vectors[(row * size)..<((row + 1) * size)]).withUnsafeBufferPointer {
+                        vector_score(metric, query, $0.baseAddress, size)
+                    }, row + 500
+                )
             }.sorted { ($0.0, -$0.1) > ($1.0, -$1.1) }.prefix(10)
             let found = UnsafeBufferPointer(start: heap.items, count: Int(heap.count)).map { Int($0.slot) }
             #expect(found == expected.map(\.1))

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 import qdrant_edge as edge
-from conftest import KEY
+from indexer_process import KEY, folder, indexer  # noqa: F401 (fixtures)
 
 SEED = 5
 COUNT = 400

@@ -6,7 +6,7 @@ import urllib.request
 import uuid
 
 import pytest
-from conftest import Indexer
+from indexer_process import Indexer, client, folder, indexer  # noqa: F401 (fixtures)
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 

@@ -39,7 +39,7 @@ if swift build --build-tests --explicit-target-dependency-import-check error > .
     done
 
     part "end to end"
-    SUITE_CONFIGURATION=debug "$venv/bin/python" -m pytest -q -m "not longfault" --durations=10 Tests/EndToEnd 2>&1 | tee .run/pytest.log
+    SUITE_CONFIGURATION=debug INDEXER_BINARY=.build/debug/indexer "$venv/bin/python" -m pytest -q -m "not longfault" --durations=10 Tests/EndToEnd Tests/Official 2>&1 | tee .run/pytest.log
     line=$(grep -E '[0-9]+ (passed|failed|error)' .run/pytest.log | tail -n 1)
     ok=$(grep -oE '[0-9]+ passed' <<< "$line" | grep -oE '[0-9]+')
     bad=$(grep -oE '[0-9]+ (failed|error)' <<< "$line" | grep -oE '[0-9]+' | awk "{ sum += \$1 } END { print sum + 0 }")

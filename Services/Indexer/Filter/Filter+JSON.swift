@@ -10,7 +10,9 @@ struct FilterError: Error, CustomStringConvertible {
 extension Filter {
     /// Reads Qdrant's form. A condition that this store does not know is refused, never ignored.
     init(_ value: JSONValue, path: String = "filter") throws(FilterError) {
-        guard let object = value.object else { throw FilterError(path: path, reason: "must be an object, not \(value.kind)") }
+        guard let object = value.object else {
+            throw FilterError(path: path, reason: "must be an object, not \(value.kind)")
+        }
         for (name, value) in object.members where !value.isNull {
             switch name {
             case "must": must = try Self.conditions(value, "\(path).must")
@@ -23,7 +25,8 @@ extension Filter {
                 minShould = (try Self.conditions(conditions, "\(path).min_should.conditions"), Int(count))
             default:
                 throw FilterError(
-                    path: path, reason: "unknown field `\(name)`, expected one of `should`, `min_should`, `must`, `must_not`")
+                    path: path,
+                    reason: "unknown field `\(name)`, expected one of `should`, `min_should`, `must`, `must_not`")
             }
         }
     }
@@ -45,7 +48,9 @@ extension Filter {
         if let field = object["is_empty"] { return .isEmpty(try payloadPath(field["key"], "\(path).is_empty.key")) }
         if let field = object["is_null"] { return .isNull(try payloadPath(field["key"], "\(path).is_null.key")) }
         if let ids = object["has_id"] {
-            guard let values = ids.array else { throw FilterError(path: "\(path).has_id", reason: "must be a list of ids") }
+            guard let values = ids.array else {
+                throw FilterError(path: "\(path).has_id", reason: "must be a list of ids")
+            }
             var wanted: [PointID] = []
             for (index, value) in values.enumerated() {
                 guard let id = PointID(value) else {
@@ -56,14 +61,19 @@ extension Filter {
             return .hasID(wanted)
         }
         if let name = object["has_vector"] {
-            guard let name = name.string else { throw FilterError(path: "\(path).has_vector", reason: "must be a string") }
+            guard let name = name.string else {
+                throw FilterError(path: "\(path).has_vector", reason: "must be a string")
+            }
             return .hasVector(name)
         }
-        if object["nested"] != nil { throw FilterError(path: "\(path).nested", reason: "is not supported by the embedded store yet") }
+        if object["nested"] != nil {
+            throw FilterError(path: "\(path).nested", reason: "is not supported by the embedded store yet")
+        }
         if ["must", "must_not", "should", "min_should"].contains(where: { object[$0] != nil }) {
             return .filter(try Filter(value, path: path))
         }
-        throw FilterError(path: path, reason: "is no condition that this store knows (\(object.names.joined(separator: ", ")))")
+        throw FilterError(
+            path: path, reason: "is no condition that this store knows (\(object.names.joined(separator: ", ")))")
     }
 
     private static func payloadPath(_ value: JSONValue?, _ place: String) throws(FilterError) -> PayloadPath {
@@ -97,7 +107,9 @@ extension Filter {
         default: return .filter(Filter(must: conditions))
         }
     }
-    private static func flagged(_ condition: Condition, _ value: JSONValue, _ path: String) throws(FilterError) -> Condition {
+    private static func flagged(_ condition: Condition, _ value: JSONValue, _ path: String) throws(FilterError)
+        -> Condition
+    {
         guard let flag = value.bool else { throw FilterError(path: path, reason: "must be true or false") }
         if flag { return condition }
         return .filter(Filter(mustNot: [condition]))
@@ -139,7 +151,8 @@ extension Filter {
         var bounds = Bounds<Value>()
         for (name, value) in object.members where !value.isNull {
             guard let bound = read(value) else {
-                throw FilterError(path: "\(path).\(name)", reason: "must be a number or an RFC 3339 date, like its neighbours")
+                throw FilterError(
+                    path: "\(path).\(name)", reason: "must be a number or an RFC 3339 date, like its neighbours")
             }
             switch name {
             case "gt": bounds.above = bound

@@ -92,7 +92,8 @@ final class PayloadColumn: Sendable {
         var slots = cut(state.counted, to: count)
         slots.invert()  // nothing there counts as 0
         if !bounds.contains(0) { slots = Bitmap(count: count) }
-        for (slot, values) in zip(state.countSlots, state.counts) where slot < count && bounds.contains(Double(values)) {
+        for (slot, values) in zip(state.countSlots, state.counts) where slot < count && bounds.contains(Double(values))
+        {
             slots[Int(slot)] = true
         }
         return slots

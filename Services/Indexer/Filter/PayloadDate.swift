@@ -39,7 +39,9 @@ private struct DateScanner {
         else { return nil }
         var seconds = Self.days(year, month, day) * 86_400
         if position == bytes.count { return seconds * 1_000_000 }
-        guard skip("Tt "), let hour = digits(2), hour < 24, skip(":"), let minute = digits(2), minute < 60 else { return nil }
+        guard skip("Tt "), let hour = digits(2), hour < 24, skip(":"), let minute = digits(2), minute < 60 else {
+            return nil
+        }
         seconds += hour * 3600 + minute * 60
         var fraction: Int64 = 0
         if skip(":") {

@@ -93,7 +93,8 @@ private struct ScalarNodes {
         case UInt8(ascii: "d"): found(.scalar(.number(load())))
         case UInt8(ascii: "s"):
             let count = Int(load() as UInt32)
-            let text = String(decoding: UnsafeRawBufferPointer(rebasing: nodes[offset..<(offset + count)]), as: UTF8.self)
+            let text = String(
+                decoding: UnsafeRawBufferPointer(rebasing: nodes[offset..<(offset + count)]), as: UTF8.self)
             offset += count
             found(.scalar(.string(text)))
         case UInt8(ascii: "["):

@@ -21,10 +21,12 @@ struct IndexQueue: Sendable {
         self.metrics = metrics
         self.log = log
         pool = PostgresPool(
-            url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics, applicationName: "indexer")
+            url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+            applicationName: "indexer")
         redis = RedisConnection(url: configuration.redisURL, log: log)
         let migrators = [
-            syncJobsMigrator(pool: pool), Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
+            syncJobsMigrator(pool: pool),
+            Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
         ]
         wasMigrationCommand = try await runMigrationCommand(arguments: arguments, migrators: migrators)
         if wasMigrationCommand { return }
@@ -48,8 +50,10 @@ struct IndexQueue: Sendable {
 
     func worker(writingTo store: any VectorStore) -> IndexWorker {
         IndexWorker(
-            consumer: QueueConsumer(queue: .index, service: "indexer", redisURL: configuration.redisURL, metrics: metrics, log: log),
-            jobs: SyncJobStore(pool: pool, log: log), store: store, settings: IndexWorker.Settings(claim: configuration.claim),
+            consumer: QueueConsumer(
+                queue: .index, service: "indexer", redisURL: configuration.redisURL, metrics: metrics, log: log),
+            jobs: SyncJobStore(pool: pool, log: log), store: store,
+            settings: IndexWorker.Settings(claim: configuration.claim),
             failpoints: configuration.failpoints, metrics: metrics, log: log)
     }
 }

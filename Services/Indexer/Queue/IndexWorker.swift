@@ -57,7 +57,8 @@ struct IndexWorker: Service {
                     batches.append(batch)
                 }
             } catch {
-                log.error("batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
+                log.error(
+                    "batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
                 await attempt("dead_letter") { try await consumer.deadLetter(delivery, reason: "\(error)") }
             }
         }
@@ -69,8 +70,11 @@ struct IndexWorker: Service {
             } catch let fault {
                 failures += 1
                 let (attempts, ids) = (failures, batches.map { JSONValue.integer($0.header.batchID) })
-                log.warning("batches.not_applied", ["attempt": JSONValue(attempts), "batches": .array(ids), "error": .string("\(fault)")])
-                metrics.add("suite_indexer_apply_failures_total", help: "Index transactions that failed and are tried again.")
+                log.warning(
+                    "batches.not_applied",
+                    ["attempt": JSONValue(attempts), "batches": .array(ids), "error": .string("\(fault)")])
+                metrics.add(
+                    "suite_indexer_apply_failures_total", help: "Index transactions that failed and are tried again.")
                 if ContinuousClock.now - begun >= settings.outageLimit {
                     for batch in batches { await endJob(of: batch.header, because: "the store stayed out: \(fault)") }
                     return await finish(held, replanned: [])
@@ -163,7 +167,8 @@ struct IndexWorker: Service {
 
     private func report(_ applied: AppliedBatches, batches: [RecordBatch], took duration: Duration) {
         for (outcome, count) in [
-            ("done", applied.done.count), ("refused", applied.refused.count), ("repeated", applied.finishedBefore.count),
+            ("done", applied.done.count), ("refused", applied.refused.count),
+            ("repeated", applied.finishedBefore.count),
             ("replanned", applied.replanned.count),
         ] where count > 0 {
             metrics.add("suite_indexer_batches_total", Double(count), help: "Batches by outcome.", ["outcome": outcome])
@@ -174,7 +179,8 @@ struct IndexWorker: Service {
             metrics.add("suite_indexer_records_total", Double(count), help: "Records by outcome.", ["outcome": outcome])
         }
         metrics.observe(
-            "suite_indexer_apply_seconds", Double(duration.milliseconds) / 1000, help: "Index transactions with their store writes.")
+            "suite_indexer_apply_seconds", Double(duration.milliseconds) / 1000,
+            help: "Index transactions with their store writes.")
         for batch in batches {
             log.debug(
                 "batch.applied",

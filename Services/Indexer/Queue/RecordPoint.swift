@@ -9,7 +9,8 @@ import WireProtocol
 /// A record of a datasource as a point: its id, its payload, its vector.
 enum RecordPoint {
     /// The suite's own namespace of point ids.
-    static let namespace = UUID(uuid: (0x8C, 0x9B, 0x2E, 0x0A, 0x6F, 0x0D, 0x4C, 0x3A, 0x9B, 0x1E, 0x2D, 0x7F, 0x4A, 0x6C, 0x8E, 0x10))
+    static let namespace = UUID(
+        uuid: (0x8C, 0x9B, 0x2E, 0x0A, 0x6F, 0x0D, 0x4C, 0x3A, 0x9B, 0x1E, 0x2D, 0x7F, 0x4A, 0x6C, 0x8E, 0x10))
     /// The vector that a sync fills where a collection has several.
     static let vectorName = "text"
 
@@ -61,12 +62,15 @@ enum RecordPoint {
         let record = change.record
         let id = id(datasourceID: change.datasourceID, key: record.key)
         if change.operation == .delete { return PointChange(id: id, effect: .delete) }
-        guard let payload = payload(record.payload, key: record.key, datasourceID: change.datasourceID, checker: checker) else {
+        guard
+            let payload = payload(record.payload, key: record.key, datasourceID: change.datasourceID, checker: checker)
+        else {
             throw RecordRefusal("payload_invalid", "the payload is no JSON object")
         }
         guard payload.count <= EmbeddedCollection.maximumPayload else {
             throw RecordRefusal(
-                "payload_too_large", "the payload has \(payload.count) bytes, over \(EmbeddedCollection.maximumPayload)")
+                "payload_too_large", "the payload has \(payload.count) bytes, over \(EmbeddedCollection.maximumPayload)"
+            )
         }
         if change.operation == .payload { return PointChange(id: id, effect: .payload(payload)) }
         guard let position = configuration.position(of: vectorName) ?? configuration.position(of: "") else {
@@ -74,7 +78,8 @@ enum RecordPoint {
         }
         let size = configuration.vectors[position].size
         guard record.vector.count == size else {
-            throw RecordRefusal("vector_invalid", "the vector has \(record.vector.count) numbers, the collection's \(size)")
+            throw RecordRefusal(
+                "vector_invalid", "the vector has \(record.vector.count) numbers, the collection's \(size)")
         }
         guard vector_is_finite(record.vector, size) == 1 else {
             throw RecordRefusal("vector_invalid", "the vector has a number that is not finite")
@@ -95,7 +100,9 @@ final class PayloadChecker {
     private let handle: OpaquePointer
 
     init() throws {
-        guard let handle = json_parser_create(JSONReader.defaultMaximumDepth) else { throw StoreError.inputOutput("out of memory") }
+        guard let handle = json_parser_create(JSONReader.defaultMaximumDepth) else {
+            throw StoreError.inputOutput("out of memory")
+        }
         self.handle = handle
     }
     deinit { json_parser_free(handle) }

@@ -7,7 +7,9 @@ enum CollectionInfo {
         let request = description.configuration.request
         func merged(_ defaults: JSONObject, with name: String) -> JSONValue {
             var object = defaults
-            for member in request[name]?.object?.members ?? [] where !member.value.isNull { object[member.name] = member.value }
+            for member in request[name]?.object?.members ?? [] where !member.value.isNull {
+                object[member.name] = member.value
+            }
             return .object(object)
         }
         var parameters = JSONObject(unique: [
@@ -19,7 +21,8 @@ enum CollectionInfo {
         for member in request["params"]?.object?.members ?? [] { parameters[member.name] = member.value }
         var config = JSONObject(unique: [
             ("params", .object(parameters)), ("hnsw_config", merged(hnsw, with: "hnsw_config")),
-            ("optimizer_config", merged(optimizers, with: "optimizers_config")), ("wal_config", merged(wal, with: "wal_config")),
+            ("optimizer_config", merged(optimizers, with: "optimizers_config")),
+            ("wal_config", merged(wal, with: "wal_config")),
             ("quantization_config", request["quantization_config"] ?? .null),
         ])
         if let strict = request["strict_mode_config"] { config["strict_mode_config"] = strict }
@@ -32,11 +35,14 @@ enum CollectionInfo {
     }
 
     private static let hnsw = JSONObject([
-        ("m", 16), ("ef_construct", 100), ("full_scan_threshold", 10000), ("max_indexing_threads", 0), ("on_disk", false),
+        ("m", 16), ("ef_construct", 100), ("full_scan_threshold", 10000), ("max_indexing_threads", 0),
+        ("on_disk", false),
     ])
     private static let optimizers = JSONObject([
-        ("deleted_threshold", 0.2), ("vacuum_min_vector_number", 1000), ("default_segment_number", 0), ("max_segment_size", nil),
-        ("memmap_threshold", nil), ("indexing_threshold", 10000), ("flush_interval_sec", 5), ("max_optimization_threads", nil),
+        ("deleted_threshold", 0.2), ("vacuum_min_vector_number", 1000), ("default_segment_number", 0),
+        ("max_segment_size", nil),
+        ("memmap_threshold", nil), ("indexing_threshold", 10000), ("flush_interval_sec", 5),
+        ("max_optimization_threads", nil),
     ])
     private static let wal = JSONObject([("wal_capacity_mb", 32), ("wal_segments_ahead", 0)])
 

@@ -14,7 +14,9 @@ extension IndexerRoutes {
 
     @Sendable func listCollections(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        let names = try await store.collectionNames().map { JSONValue.object(JSONObject(unique: [("name", .string($0))])) }
+        let names = try await store.collectionNames().map {
+            JSONValue.object(JSONObject(unique: [("name", .string($0))]))
+        }
         return QdrantAnswer.ok(["collections": .array(names)], since: started)
     }
 
@@ -35,7 +37,9 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try RequestBody(try request.json())
         try body.refuse("init_from")
-        if body.value("sharding_method")?.string == "custom" { throw RequestError.unsupported("sharding_method", "custom sharding") }
+        if body.value("sharding_method")?.string == "custom" {
+            throw RequestError.unsupported("sharding_method", "custom sharding")
+        }
         try await store.createCollection(request.collection, try CollectionConfiguration(request: body.object))
         return QdrantAnswer.ok(true, since: started)
     }
@@ -78,7 +82,9 @@ extension IndexerRoutes {
         }
         let list = aliases.map { alias in
             JSONValue.object(
-                JSONObject(unique: [("alias_name", .string(alias.alias)), ("collection_name", .string(alias.collection))]))
+                JSONObject(unique: [
+                    ("alias_name", .string(alias.alias)), ("collection_name", .string(alias.collection)),
+                ]))
         }
         return QdrantAnswer.ok(["aliases": .array(list)], since: started)
     }

@@ -28,14 +28,18 @@ extension IndexerRoutes {
     }
     @Sendable func deletePayload(_ request: HTTPRequest) async throws -> HTTPResponse {
         try await applySelected(request) { body in
-            guard let keys = body.value("keys")?.array else { throw RequestError.format("body", "missing field `keys`") }
+            guard let keys = body.value("keys")?.array else {
+                throw RequestError.format("body", "missing field `keys`")
+            }
             return .deletePayloadKeys(try RequestBody.paths(keys, "keys"))
         }
     }
 
     private static func payload(of body: RequestBody) throws -> JSONObject {
         try body.refuse("key")
-        guard let payload = body.value("payload")?.object else { throw RequestError.format("payload", "must be an object") }
+        guard let payload = body.value("payload")?.object else {
+            throw RequestError.format("payload", "must be an object")
+        }
         return payload
     }
 
@@ -63,7 +67,11 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let text = request.parameters["id"] ?? ""
         guard let id = PointID(text: text) else {
-            throw RequestError(status: 400, description: "Wrong input: \(text) is not a valid point ID, valid values are either an unsigned integer or a UUID")
+            throw RequestError(
+                status: 400,
+                description:
+                    "Wrong input: \(text) is not a valid point ID, valid values are either an unsigned integer or a UUID"
+            )
         }
         let fields = PointFields(payload: .all, vectors: .all)
         guard let point = try await store.retrieve([id], from: request.collection, fields: fields).first else {
@@ -111,7 +119,8 @@ extension IndexerRoutes {
 
     @Sendable func query(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        return QdrantAnswer.ok(try await result(of: try await body(of: request), in: request.collection), since: started)
+        return QdrantAnswer.ok(
+            try await result(of: try await body(of: request), in: request.collection), since: started)
     }
 
     @Sendable func queryBatch(_ request: HTTPRequest) async throws -> HTTPResponse {

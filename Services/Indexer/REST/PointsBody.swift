@@ -24,7 +24,9 @@ struct PointsBody {
         let code = body.withUnsafeBufferPointer { json_read_points(parser.handle, $0.baseAddress, $0.count, &read) }
         guard code == 0 else { throw RequestError.format("body", String(cString: json_error_message(code))) }
         let problem = String(cString: read.problem)
-        guard problem.isEmpty else { throw RequestError(status: 400, description: "Format error in JSON body: \(problem)") }
+        guard problem.isEmpty else {
+            throw RequestError(status: 400, description: "Format error in JSON body: \(problem)")
+        }
         points.reserveCapacity(read.point_count)
         var lastName = ""
         for point in UnsafeBufferPointer(start: read.points, count: read.point_count) {
@@ -33,7 +35,9 @@ struct PointsBody {
                 // Names repeat from point to point: the same text needs no new string.
                 let name = UnsafeRawBufferPointer(start: vector.name, count: vector.name_length)
                 if !name.elementsEqual(lastName.utf8) { lastName = String(decoding: name, as: UTF8.self) }
-                return Vector(name: lastName, values: Array(UnsafeBufferPointer(start: read.floats + vector.first, count: vector.count)))
+                return Vector(
+                    name: lastName,
+                    values: Array(UnsafeBufferPointer(start: read.floats + vector.first, count: vector.count)))
             }
             let payload = UnsafeBufferPointer(start: read.payloads + point.payload_offset, count: point.payload_length)
             points.append(
@@ -56,7 +60,8 @@ struct PointsBody {
                 return PlacedVector(position: position, values: vector.values)
             }
             return PointChange(
-                id: point.id, effect: .upsert(vectors: placed, payload: point.payload.isEmpty ? Array("{}".utf8) : point.payload))
+                id: point.id,
+                effect: .upsert(vectors: placed, payload: point.payload.isEmpty ? Array("{}".utf8) : point.payload))
         }
     }
 }
@@ -74,7 +79,9 @@ private final class PointsParser: @unchecked Sendable {
 
     static func take() throws -> PointsParser {
         if let parser = idle.withLock({ $0.popLast() }) { return parser }
-        guard let handle = json_parser_create(JSONReader.defaultMaximumDepth) else { throw StoreError.inputOutput("out of memory") }
+        guard let handle = json_parser_create(JSONReader.defaultMaximumDepth) else {
+            throw StoreError.inputOutput("out of memory")
+        }
         return PointsParser(handle)
     }
     func giveBack(afterReading bytes: Int) {

@@ -53,7 +53,9 @@ enum QdrantErrors {
     private static func answer(_ problem: Problem) -> HTTPResponse {
         let text =
             switch problem.status {
-            case 400: problem.detail.hasPrefix("body: ") ? "Format error in JSON body: \(problem.detail.dropFirst(6))" : "Bad request: \(problem.detail)"
+            case 400:
+                problem.detail.hasPrefix("body: ")
+                    ? "Format error in JSON body: \(problem.detail.dropFirst(6))" : "Bad request: \(problem.detail)"
             case 403: "Forbidden: \(problem.detail)"
             case 404: "Not found: \(problem.detail)"
             case 500...: "Service internal error: \(problem.detail)"
@@ -77,6 +79,7 @@ struct RequestError: Error, CustomStringConvertible {
         RequestError(status: 422, description: "Validation error in JSON body: [\(path): \(reason)]")
     }
     static func unsupported(_ path: String, _ what: String) -> RequestError {
-        RequestError(status: 400, description: "Bad request: \(path): \(what) is not supported by the embedded store yet")
+        RequestError(
+            status: 400, description: "Bad request: \(path): \(what) is not supported by the embedded store yet")
     }
 }

@@ -5,7 +5,9 @@ struct RequestBody {
     let object: JSONObject
 
     init(_ value: JSONValue) throws {
-        guard let object = value.object else { throw RequestError.format("body", "must be an object, not \(value.kind)") }
+        guard let object = value.object else {
+            throw RequestError.format("body", "must be an object, not \(value.kind)")
+        }
         self.object = object
     }
 
@@ -33,7 +35,8 @@ struct RequestBody {
         guard let value = value(name) else { return nil }
         guard let number = value.integer else { throw RequestError.format(name, "must be a whole number") }
         guard number >= least, number <= Int64(Self.maximumCount) else {
-            throw RequestError.validation(name, "value \(number) invalid, must be from \(least) to \(Self.maximumCount)")
+            throw RequestError.validation(
+                name, "value \(number) invalid, must be from \(least) to \(Self.maximumCount)")
         }
         return Int(number)
     }
@@ -46,7 +49,9 @@ struct RequestBody {
     }
     static func id(_ value: JSONValue, _ path: String) throws -> PointID {
         guard let id = PointID(value) else {
-            throw RequestError.format(path, "value \(value.text) is not a valid point ID, valid values are either an unsigned integer or a UUID")
+            throw RequestError.format(
+                path,
+                "value \(value.text) is not a valid point ID, valid values are either an unsigned integer or a UUID")
         }
         return id
     }
@@ -92,7 +97,9 @@ struct RequestBody {
         case .array(let names)?:
             return .named(
                 try names.map { name in
-                    guard let name = name.string else { throw RequestError.format("with_vector", "must be a list of names") }
+                    guard let name = name.string else {
+                        throw RequestError.format("with_vector", "must be a list of names")
+                    }
                     return name
                 })
         default: throw RequestError.format("with_vector", "must be true, false or a list of names")
@@ -162,7 +169,9 @@ enum PointsQuery {
             if numbers.first?.array != nil { throw RequestError.unsupported(path, "a multivector") }
             return .vector(
                 try numbers.enumerated().map { index, number in
-                    guard let number = number.double else { throw RequestError.format("\(path)[\(index)]", "must be a number") }
+                    guard let number = number.double else {
+                        throw RequestError.format("\(path)[\(index)]", "must be a number")
+                    }
                     return Float(number)
                 })
         case .integer, .unsigned, .string: return .point(try RequestBody.id(value, path))
@@ -191,15 +200,20 @@ extension SearchQuery {
 
 extension AliasChange {
     static func list(_ body: RequestBody) throws -> [AliasChange] {
-        guard let actions = body.value("actions")?.array else { throw RequestError.format("body", "missing field `actions`") }
+        guard let actions = body.value("actions")?.array else {
+            throw RequestError.format("body", "missing field `actions`")
+        }
         return try actions.enumerated().map { index, action in
             let place = "actions[\(index)]"
             func name(_ operation: JSONValue, _ field: String) throws -> String {
-                guard let name = operation[field]?.string else { throw RequestError.format(place, "missing field `\(field)`") }
+                guard let name = operation[field]?.string else {
+                    throw RequestError.format(place, "missing field `\(field)`")
+                }
                 return name
             }
             if let operation = action["create_alias"] {
-                return .create(alias: try name(operation, "alias_name"), collection: try name(operation, "collection_name"))
+                return .create(
+                    alias: try name(operation, "alias_name"), collection: try name(operation, "collection_name"))
             }
             if let operation = action["delete_alias"] { return .delete(alias: try name(operation, "alias_name")) }
             if let operation = action["rename_alias"] {

@@ -41,10 +41,12 @@ enum CollectionCheckpoint {
         var run: [NewSlot] = []
         var next: UInt32 = 0
         func flush() throws {
-            try segment.reserve(slots: run.count, payloadBytes: run.reduce(0) { total, slot in
-                guard case .copy(let view, let old) = slot.payload else { return total }
-                return total + view.payload(of: old).count
-            })
+            try segment.reserve(
+                slots: run.count,
+                payloadBytes: run.reduce(0) { total, slot in
+                    guard case .copy(let view, let old) = slot.payload else { return total }
+                    return total + view.payload(of: old).count
+                })
             _ = try segment.append(run)
             run.removeAll(keepingCapacity: true)
         }
@@ -73,7 +75,9 @@ enum CollectionCheckpoint {
         let record = view.slot(slot)
         return NewSlot(
             id: PointID(record), version: record.version,
-            vectors: (0..<vectors).map { record.vectors >> UInt64($0) & 1 == 1 ? .copy(of: view, slot: slot) : .absent },
+            vectors: (0..<vectors).map {
+                record.vectors >> UInt64($0) & 1 == 1 ? .copy(of: view, slot: slot) : .absent
+            },
             payload: .copy(of: view, slot: slot))
     }
 

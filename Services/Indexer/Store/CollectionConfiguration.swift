@@ -97,10 +97,12 @@ struct CollectionConfiguration: Sendable, Equatable {
         }
         guard let distance = parameters["distance"]?.string.flatMap(Distance.init) else {
             throw StoreError.invalid(
-                field: "\(path).distance", "must be one of \(Distance.allCases.map(\.rawValue).joined(separator: ", "))")
+                field: "\(path).distance", "must be one of \(Distance.allCases.map(\.rawValue).joined(separator: ", "))"
+            )
         }
         if let multivector = parameters["multivector_config"], !multivector.isNull {
-            throw StoreError.wrongInput("\(path).multivector_config: multivectors are not supported by the embedded store")
+            throw StoreError.wrongInput(
+                "\(path).multivector_config: multivectors are not supported by the embedded store")
         }
         return Vector(name: name, size: Int(size), distance: distance)
     }

@@ -45,7 +45,9 @@ actor CollectionWriter {
     }
 
     private func applyNow(_ update: PointsUpdate) throws -> (WriteOutcome, WriteAheadLog) {
-        if let failure = failure ?? log.failure { throw StoreError.unusable(collection: name, reason: failure.description) }
+        if let failure = failure ?? log.failure {
+            throw StoreError.unusable(collection: name, reason: failure.description)
+        }
         let changes =
             switch update {
             case .changes(let changes): changes
@@ -95,7 +97,8 @@ actor CollectionWriter {
                 return PointChange(id: id, effect: .payload(JSONValue.object(payload).serializedBytes))
             case .deletePayloadKeys(let paths):
                 let payload = try Payload.parse(snapshot.view.payload(of: slot))
-                return PointChange(id: id, effect: .payload(JSONValue.object(Payload.excluding(paths, from: payload)).serializedBytes))
+                return PointChange(
+                    id: id, effect: .payload(JSONValue.object(Payload.excluding(paths, from: payload)).serializedBytes))
             }
         }
     }
@@ -109,7 +112,9 @@ actor CollectionWriter {
     /// A new log for the requests to come; the checkpoint covers all before it. `nil` when there is nothing to do.
     func beginCheckpoint(compacting: Bool) throws -> CheckpointPlan? {
         guard log.length > 0 || compacting || repair != nil else { return nil }
-        if let failure = failure ?? log.failure { throw StoreError.unusable(collection: name, reason: failure.description) }
+        if let failure = failure ?? log.failure {
+            throw StoreError.unusable(collection: name, reason: failure.description)
+        }
         try log.synchronise()  // a tail can be torn in the last log only
         log = try WriteAheadLog(log.number + 1, in: folder)
         return CheckpointPlan(
@@ -195,7 +200,8 @@ enum PointApplier {
     }
 
     private static func applyRun(
-        _ changes: ArraySlice<PointChange>, sequence: UInt64, to segment: Segment, index: PointIndex, missing: inout [Int]
+        _ changes: ArraySlice<PointChange>, sequence: UInt64, to segment: Segment, index: PointIndex,
+        missing: inout [Int]
     ) throws {
         let old = index.slots(of: changes.map(\.id))
         let view = segment.view
@@ -230,7 +236,9 @@ enum PointApplier {
             case .vectors(let vectors):
                 for vector in vectors { slot.vectors[vector.position] = .values(vector.values) }
             case .dropVectors(let mask):
-                for vector in segment.sizes.indices where mask >> UInt64(vector) & 1 == 1 { slot.vectors[vector] = .absent }
+                for vector in segment.sizes.indices where mask >> UInt64(vector) & 1 == 1 {
+                    slot.vectors[vector] = .absent
+                }
             }
             var mask: UInt64 = 0
             for (vector, source) in slot.vectors.enumerated() {

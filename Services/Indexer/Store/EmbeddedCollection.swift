@@ -56,7 +56,8 @@ final class EmbeddedCollection: Sendable {
         let log = surroundings.log.with(["collection": .string(name)])
         let index = PointIndex(vectors: configuration.vectors.count)
         let opened = try OpenedCollection(
-            folder: folder, sizes: configuration.vectors.map(\.size), index: index, acceptLoss: surroundings.acceptLoss, log: log)
+            folder: folder, sizes: configuration.vectors.map(\.size), index: index, acceptLoss: surroundings.acceptLoss,
+            log: log)
         self.name = name
         self.folder = folder
         self.incarnation = incarnation
@@ -70,7 +71,8 @@ final class EmbeddedCollection: Sendable {
     }
 
     private static func save(
-        _ name: String, _ incarnation: String, _ configuration: CollectionConfiguration, payloadSchema: JSONObject, in folder: String
+        _ name: String, _ incarnation: String, _ configuration: CollectionConfiguration, payloadSchema: JSONObject,
+        in folder: String
     ) throws {
         let value: JSONValue = [
             "name": .string(name), "incarnation": .string(incarnation), "config": .object(configuration.request),
@@ -112,7 +114,8 @@ final class EmbeddedCollection: Sendable {
                 count += 1
                 if problems.count < 10 {
                     problems.append(
-                        "payload of \(payload.count) bytes is over the limit of \(Self.maximumPayload) (point \(index), id \(changes[index].id))")
+                        "payload of \(payload.count) bytes is over the limit of \(Self.maximumPayload) (point \(index), id \(changes[index].id))"
+                    )
                 }
             }
             switch prepared[index].effect {
@@ -217,12 +220,14 @@ final class EmbeddedCollection: Sendable {
                     throw StoreError.wrongInput("point \(id) has no vector `\(query.using)`")
                 }
                 let floats = snapshot.view.floats(position, of: slot, size: vector.size)
-                target = PlacedVector(position: position, values: Array(UnsafeBufferPointer(start: floats, count: vector.size)))
+                target = PlacedVector(
+                    position: position, values: Array(UnsafeBufferPointer(start: floats, count: vector.size)))
                 mask[slot] = false
             }
             if let problem = makeFit(&target) { throw StoreError.wrongInput(problem) }
 
-            let scan = VectorScan(snapshot: snapshot, mask: mask, vector: position, size: vector.size, distance: vector.distance)
+            let scan = VectorScan(
+                snapshot: snapshot, mask: mask, vector: position, size: vector.size, distance: vector.distance)
             let wantedCount = min(query.offset + query.limit, snapshot.liveCount)
             let found = await scan.best(wantedCount, near: target.values, exact: query.exact, pool: pool)
             return try found.dropFirst(query.offset).compactMap { candidate in
@@ -239,7 +244,8 @@ final class EmbeddedCollection: Sendable {
 
     private func matches(_ filter: Filter?, _ snapshot: Snapshot, _ located: [PointID: Int]) throws -> Bitmap {
         guard let filter else { return snapshot.live }
-        return try FilterEvaluation(snapshot: snapshot, located: located, vectorNames: vectors.map(\.name)).matches(filter)
+        return try FilterEvaluation(snapshot: snapshot, located: located, vectorNames: vectors.map(\.name)).matches(
+            filter)
     }
 
     private func point(_ slot: Int, of snapshot: Snapshot, _ fields: PointFields) throws -> StoredPoint {
@@ -249,13 +255,15 @@ final class EmbeddedCollection: Sendable {
         case .none: break
         case .all: point.payload = Array(snapshot.view.payload(of: slot))
         case .including(let paths):
-            point.payload = JSONValue.object(
-                Payload.including(paths, of: try Payload.parse(snapshot.view.payload(of: slot)))
-            ).serializedBytes
+            point.payload =
+                JSONValue.object(
+                    Payload.including(paths, of: try Payload.parse(snapshot.view.payload(of: slot)))
+                ).serializedBytes
         case .excluding(let paths):
-            point.payload = JSONValue.object(
-                Payload.excluding(paths, from: try Payload.parse(snapshot.view.payload(of: slot)))
-            ).serializedBytes
+            point.payload =
+                JSONValue.object(
+                    Payload.excluding(paths, from: try Payload.parse(snapshot.view.payload(of: slot)))
+                ).serializedBytes
         }
         if point.payload?.isEmpty == true { point.payload = Array("{}".utf8) }
         let names: [String]?
@@ -292,7 +300,8 @@ final class EmbeddedCollection: Sendable {
     var needsCompaction: Bool {
         let snapshot = index.snapshot
         let dead = snapshot.count - snapshot.liveCount
-        return dead >= CollectionCheckpoint.deadMinimum && Double(dead) > Double(snapshot.count) * CollectionCheckpoint.deadShare
+        return dead >= CollectionCheckpoint.deadMinimum
+            && Double(dead) > Double(snapshot.count) * CollectionCheckpoint.deadShare
     }
 
     /// Runs on the caller's thread except for the moments on the writer's: call it where a blocking second harms nobody.

@@ -1,5 +1,5 @@
-import Foundation
 import FastJSON
+import Foundation
 import ServiceRuntime
 import Synchronization
 import WireProtocol
@@ -40,7 +40,8 @@ final class EmbeddedStore: VectorStore {
         let writers = BlockingExecutor(label: "store-writer")
         keeper = Keeper(executor: writers)
         let surroundings = EmbeddedCollection.Surroundings(
-            writers: writers, syncer: LogSyncer(delay: options.lazySync), pool: ScanPool(threads: options.scanThreads), log: log,
+            writers: writers, syncer: LogSyncer(delay: options.lazySync), pool: ScanPool(threads: options.scanThreads),
+            log: log,
             acceptLoss: options.acceptLoss)
         self.surroundings = Mutex(surroundings)
         let opened = try Self.open(folder, surroundings)
@@ -111,7 +112,8 @@ final class EmbeddedStore: VectorStore {
 
     private static func fault(in name: String) -> String? {
         if name.isEmpty || name.utf8.count > 255 { return "must have 1 to 255 bytes" }
-        if let bad = name.unicodeScalars.first(where: { $0.value < 0x20 || "<>:\"/\\|?*".unicodeScalars.contains($0) }) {
+        if let bad = name.unicodeScalars.first(where: { $0.value < 0x20 || "<>:\"/\\|?*".unicodeScalars.contains($0) })
+        {
             return "cannot contain \"\(bad)\""
         }
         return nil
@@ -211,7 +213,9 @@ final class EmbeddedStore: VectorStore {
     func scroll(_ request: ScrollRequest, in collection: String) async throws -> ScrollPage {
         try await find(collection).scroll(request)
     }
-    func count(_ filter: Filter?, in collection: String) async throws -> Int { try await find(collection).count(filter) }
+    func count(_ filter: Filter?, in collection: String) async throws -> Int {
+        try await find(collection).count(filter)
+    }
 }
 
 // MARK: - Maintenance
@@ -252,11 +256,14 @@ extension EmbeddedStore: Service {
                 log.info(
                     "collection.checkpointed",
                     [
-                        "collection": .string(collection.name), "compacted": .bool(compacting), "log_bytes": JSONValue(bytes),
+                        "collection": .string(collection.name), "compacted": .bool(compacting),
+                        "log_bytes": JSONValue(bytes),
                         "ms": .integer((ContinuousClock.now - started).milliseconds),
                     ])
             } catch {
-                log.error("collection.checkpoint_failed", ["collection": .string(collection.name), "error": .string("\(error)")])
+                log.error(
+                    "collection.checkpoint_failed",
+                    ["collection": .string(collection.name), "error": .string("\(error)")])
             }
         }
     }

@@ -42,7 +42,8 @@ struct LogRecord: Equatable {
         guard crc == value(4, UInt32.self) else { return .failure(.badChecksum) }
         let start = offset + headerSize
         return .success(
-            LogRecord(sequence: value(16, UInt64.self), durable: value(24, UInt64.self), body: start..<(start + length)))
+            LogRecord(sequence: value(16, UInt64.self), durable: value(24, UInt64.self), body: start..<(start + length))
+        )
     }
 
     enum Flaw: String, Error {
@@ -138,7 +139,8 @@ private struct RecordReader {
         guard let count = integer(UInt8.self) else { return nil }
         var vectors: [PlacedVector] = []
         for _ in 0..<count {
-            guard let position = integer(UInt8.self), let size = integer(UInt32.self), let raw = take(Int(size) * 4) else {
+            guard let position = integer(UInt8.self), let size = integer(UInt32.self), let raw = take(Int(size) * 4)
+            else {
                 return nil
             }
             let values = [Float](unsafeUninitializedCapacity: Int(size)) { buffer, initialized in

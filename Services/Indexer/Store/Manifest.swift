@@ -58,7 +58,8 @@ struct Manifest: Equatable {
             return Int(number)
         }
         func range(_ value: JSONValue?) throws -> Range<Int> {
-            guard let pair = value?.array, pair.count == 2, let low = pair[0].integer, let high = pair[1].integer, low <= high
+            guard let pair = value?.array, pair.count == 2, let low = pair[0].integer, let high = pair[1].integer,
+                low <= high
             else { throw StoreError.damaged(file: path, offset: 0, reason: "extents cannot be read") }
             return Int(low)..<Int(high)
         }

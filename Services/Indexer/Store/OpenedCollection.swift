@@ -31,18 +31,22 @@ struct OpenedCollection {
             for (position, path) in segment.paths.enumerated() where found[position] != extent.checksums[position] {
                 let problem = StoreError.damaged(
                     file: path, offset: position == 1 ? extent.payload.lowerBound : extent.slots.lowerBound,
-                    reason: "the checksum of slots \(extent.slots.lowerBound) to \(extent.slots.upperBound) does not match")
+                    reason:
+                        "the checksum of slots \(extent.slots.lowerBound) to \(extent.slots.upperBound) does not match")
                 guard acceptLoss else { throw problem }
                 repair = .rewrite
                 log.error("segment.damage_accepted", ["reason": .string("\(problem)")])
             }
         }
         try segment.load(count: manifest.slots, payloadEnd: manifest.payloadEnd)
-        Self.fill(index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence, vectors: sizes.count)
+        Self.fill(
+            index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence,
+            vectors: sizes.count)
 
         var replay = LogReplay(folder: folder, after: manifest.sequence, acceptLoss: acceptLoss, log: log)
         let numbers = try WriteAheadLog.numbers(in: folder).filter { $0 >= manifest.firstLog }
-        guard numbers.first == manifest.firstLog, numbers.last.map({ $0 - manifest.firstLog + 1 }) == numbers.count else {
+        guard numbers.first == manifest.firstLog, numbers.last.map({ $0 - manifest.firstLog + 1 }) == numbers.count
+        else {
             throw StoreError.damaged(
                 file: WriteAheadLog.path(manifest.firstLog, in: folder), offset: 0, reason: "the log is missing")
         }

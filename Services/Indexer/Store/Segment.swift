@@ -259,7 +259,8 @@ final class Segment: @unchecked Sendable {
         return try parts.map { file, range in
             var crc: UInt32 = 0
             for start in stride(from: range.lowerBound, to: range.upperBound, by: buffer.count) {
-                let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, range.upperBound - start)])
+                let part = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[..<min(buffer.count, range.upperBound - start)])
                 try file.read(into: part, at: start)
                 crc = vector_crc32c(crc, part.baseAddress, part.count)
             }

@@ -41,7 +41,9 @@ final class StoreFile: Sendable {
                 if errno == EINTR { continue }
                 throw Self.failure("cannot read", path)
             }
-            if count == 0 { throw StoreError.damaged(file: path, offset: offset + done, reason: "the file ends too early") }
+            if count == 0 {
+                throw StoreError.damaged(file: path, offset: offset + done, reason: "the file ends too early")
+            }
             done += count
         }
     }
@@ -101,7 +103,8 @@ final class StoreFile: Sendable {
         let file = try StoreFile(path)
         return try [UInt8](unsafeUninitializedCapacity: try file.size) { buffer, count in
             count = try file.size
-            try file.read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]), at: 0)
+            try file.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]), at: 0)
         }
     }
 }

@@ -25,14 +25,16 @@ struct VectorScan: Sendable {
     func best(_ wanted: Int, near target: [Float], exact: Bool, pool: ScanPool) async -> [vector_candidate] {
         guard wanted > 0, !snapshot.view.blocks.isEmpty else { return [] }
         if exact || distance.metric != VECTOR_DOT {
-            let found = await scan(capacity: wanted, bytesPerRow: size * 4, pool: pool) { block, mask, rows, first, heap in
+            let found = await scan(capacity: wanted, bytesPerRow: size * 4, pool: pool) {
+                block, mask, rows, first, heap in
                 vector_scan_floats(distance.metric, target, size, block.floats, mask, rows, first, heap)
             }
             return Array(found.prefix(wanted))
         }
         let query = Query(target)
         let capacity = max(Self.minimumCandidates, wanted * Self.oversampling)
-        let candidates = await scan(capacity: capacity, bytesPerRow: size, pool: pool) { block, mask, rows, first, heap in
+        let candidates = await scan(capacity: capacity, bytesPerRow: size, pool: pool) {
+            block, mask, rows, first, heap in
             vector_scan_codes(query.handle, block.code, block.scale, mask, rows, first, heap)
         }
         return rescored(candidates, near: target, wanted)
@@ -74,7 +76,8 @@ struct VectorScan: Sendable {
                 let first = index * Block.slots
                 let rows = min(Block.slots, snapshot.count - first)
                 guard rows > 0, let base = words.baseAddress else { break }
-                scanBlock(snapshot.view.blocks[index].vectors[vector], base + first / 64, UInt32(rows), UInt32(first), &heap)
+                scanBlock(
+                    snapshot.view.blocks[index].vectors[vector], base + first / 64, UInt32(rows), UInt32(first), &heap)
             }
         }
         return Self.sorted(&heap)

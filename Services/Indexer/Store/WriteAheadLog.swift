@@ -101,7 +101,8 @@ struct LogReplay {
                     continue
                 }
                 if record.sequence > sequence {
-                    guard let changes = LogRecord.changes(in: UnsafeRawBufferPointer(rebasing: bytes[record.body])) else {
+                    guard let changes = LogRecord.changes(in: UnsafeRawBufferPointer(rebasing: bytes[record.body]))
+                    else {
                         throw StoreError.inputOutput("\(path) at \(offset): a record of a newer version of the indexer")
                     }
                     try apply(record.sequence, changes)
@@ -127,12 +128,15 @@ struct LogReplay {
 
     private mutating func lose(_ path: String, _ offset: Int, _ reason: String) throws {
         guard acceptLoss else { throw StoreError.damaged(file: path, offset: offset, reason: reason) }
-        log.error("log.loss_accepted", ["file": .string(path), "offset": .integer(Int64(offset)), "reason": .string(reason)])
+        log.error(
+            "log.loss_accepted", ["file": .string(path), "offset": .integer(Int64(offset)), "reason": .string(reason)])
         lostRecords = true
     }
 
     /// The next good record behind a damaged place, and how far all good records behind it prove the file to have been durable.
-    private static func nextRecord(_ bytes: UnsafeRawBufferPointer, after start: Int) -> (offset: Int, provesDurable: Int)? {
+    private static func nextRecord(_ bytes: UnsafeRawBufferPointer, after start: Int) -> (
+        offset: Int, provesDurable: Int
+    )? {
         let magic = withUnsafeBytes(of: LogRecord.magic.littleEndian) { Array($0) }
         var first: Int?
         var durable = 0
