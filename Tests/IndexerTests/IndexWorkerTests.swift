@@ -253,6 +253,12 @@ struct IndexWorkerTests {
         }
         try await guardian.check(outside, writesTo: "mine", in: suite.store)
         try await guardian.check(outside, writesTo: "nowhere", in: suite.store)
+        await #expect(throws: Problem.self) {
+            try await guardian.check(outside, writesTo: "p", in: suite.store, removal: true)
+        }
+        let tokenless = CollectionGuard { ["products"] }
+        try await tokenless.check(outside, writesTo: "p", in: suite.store, removal: true)
+        await #expect(throws: Problem.self) { try await tokenless.check(outside, writesTo: "p", in: suite.store) }
         let inside = try HTTPRequest(method: "PUT", target: "/", headers: ["Authorization": "Bearer secret"])
         try await guardian.check(inside, writesTo: "products", in: suite.store)
     }

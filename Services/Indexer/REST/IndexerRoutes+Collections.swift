@@ -52,7 +52,7 @@ extension IndexerRoutes {
 
     @Sendable func deleteCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        try await guardian.check(request, writesTo: request.collection, in: store)
+        try await guardian.check(request, writesTo: request.collection, in: store, removal: true)
         return QdrantAnswer.ok(.bool(try await store.deleteCollection(request.collection)), since: started)
     }
 

@@ -15,7 +15,7 @@ extension IndexerRoutes {
     }
 
     @Sendable func deletePoints(_ request: HTTPRequest) async throws -> HTTPResponse {
-        try await applySelected(request) { _ in .delete }
+        try await applySelected(request, removal: true) { _ in .delete }
     }
     @Sendable func setPayload(_ request: HTTPRequest) async throws -> HTTPResponse {
         try await applySelected(request) { .setPayload(try Self.payload(of: $0)) }
@@ -44,11 +44,11 @@ extension IndexerRoutes {
     }
 
     private func applySelected(
-        _ request: HTTPRequest, _ change: (RequestBody) throws -> SelectedChange
+        _ request: HTTPRequest, removal: Bool = false, _ change: (RequestBody) throws -> SelectedChange
     ) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let wait = try request.queryFlag("wait", default: false)
-        try await guardian.check(request, writesTo: request.collection, in: store)
+        try await guardian.check(request, writesTo: request.collection, in: store, removal: removal)
         let body = try RequestBody(try request.json())
         try body.refuse("shard_key")
         return try await apply(.selected(try body.selection(), try change(body)), request, wait: wait, started)
