@@ -17,7 +17,7 @@ struct DataHarvesterConfiguration: Sendable {
     var redisURL: String
     /// `QUEUE_MAX_MESSAGES` (1000), `QUEUE_MAX_BYTES` (128 MiB): what may wait in a list before this service waits
     var queueLimits: QueueLimits
-    /// `LEASE_SECONDS`: a replica silent for that long has its jobs taken over, default 10
+    /// `QUEUE_LEASE_SECONDS`: a replica silent for that long has its jobs taken over, default 10
     var lease: Duration
     /// `DATA_PROCESSOR_URL`
     var dataProcessorURL: String
@@ -53,7 +53,7 @@ struct DataHarvesterConfiguration: Sendable {
         queueLimits = QueueLimits(
             messages: settings.integer("QUEUE_MAX_MESSAGES", default: 1000, in: 10...1_000_000),
             bytes: settings.integer("QUEUE_MAX_BYTES", default: 128 << 20, in: (1 << 20)...(1 << 36)))
-        lease = .seconds(settings.integer("LEASE_SECONDS", default: 10, in: 1...600))
+        lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         dataProcessorURL = settings.url(
             "DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: ["http", "https"])
         internalToken = settings.secret("INTERNAL_TOKEN")

@@ -33,6 +33,8 @@ struct EmbedderConfiguration: Sendable {
     /// `EMBEDDING_CACHE_TTL_SECONDS` (30 days), `EMBEDDING_CACHE_PERCENT` (70) of the server's memory,
     /// `EMBEDDING_CACHE_BYTES` (2 GiB) where the server has no limit of its own
     var cache: EmbeddingCache.Settings
+    /// `QUEUE_LEASE_SECONDS` (10): a replica silent for that long has its batches taken over
+    var lease: Duration
     /// `EMBEDDER_CLAIM` (16 messages), `EMBEDDER_CLAIMS_IN_FLIGHT` (4), `EMBEDDING_OUTAGE_LIMIT_SECONDS` (600): how long a
     /// provider may be out before its jobs fail
     var worker: EmbedWorker.Settings
@@ -49,6 +51,7 @@ struct EmbedderConfiguration: Sendable {
         redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "unix"])
         cacheURL = settings.url("REDIS_CACHE_URL", default: redisURL, schemes: ["redis", "unix"])
         internalToken = settings.secret("INTERNAL_TOKEN")
+        lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         provider = settings.choice("EMBEDDING_PROVIDER", default: .local)
         model = settings.string("EMBEDDING_MODEL")
         let dimensions = settings.integer("EMBEDDING_DIMENSIONS", default: 0, in: 0...16_384)

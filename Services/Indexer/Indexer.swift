@@ -22,7 +22,7 @@ enum Indexer {
                 host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
                 metrics: metrics, accessLog: configuration.accessLog)
             var services: [any Service] = [server, store]
-            if let queue { services.append(queue.worker(writingTo: store)) }
+            if let queue { services += [queue.watch(over: store), queue.worker(writingTo: store)] }
             try await ServiceGroup(services, shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
         }
     }

@@ -23,6 +23,8 @@ struct IndexerConfiguration: Sendable {
     var internalToken: String?
     /// `INDEXER_BODY_BYTES`: a request of points may be that long, default 64 MiB
     var bodyBytes: Int
+    /// `QUEUE_LEASE_SECONDS`: a replica silent for that long has its batches taken over, default 10
+    var lease: Duration
     /// `INDEXER_CLAIM`: batches in one index transaction, default 32
     var claim: Int
     /// `INDEXER_CHECKPOINT_BYTES` (256 MiB), `INDEXER_CHECKPOINT_SECONDS` (300), `INDEXER_SCAN_THREADS` (one a core); `--accept-loss`
@@ -49,6 +51,7 @@ struct IndexerConfiguration: Sendable {
         apiKey = settings.secret("QDRANT_API_KEY")
         internalToken = settings.secret("INTERNAL_TOKEN")
         bodyBytes = settings.integer("INDEXER_BODY_BYTES", default: 64 << 20, in: 1024...(1 << 30))
+        lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         claim = settings.integer("INDEXER_CLAIM", default: 32, in: 1...1000)
         store = EmbeddedStore.Options()
         store.acceptLoss = arguments.contains("--accept-loss")

@@ -36,9 +36,11 @@ struct CollectionService: Sendable {
         return version
     }
 
-    /// Idempotent: a collection that is there already stays as it is.
+    /// Idempotent: a collection that is there already stays as it is. Of one that has to be made nothing can be known: a store that
+    /// was lost must not leave records behind that count as unchanged.
     func createInStore(_ version: VectorCollection.Version, distance: String, hnsw: JSONObject? = nil) async throws {
         if try await indexer.exists(collection: version.physicalName) { return }
+        try await jobs.forgetCollection(physical: version.physicalName)
         var body: JSONObject = [
             "vectors": [Self.vectorName: ["size": JSONValue(version.vectorSize), "distance": .string(distance)]]
         ]
@@ -46,6 +48,14 @@ struct CollectionService: Sendable {
         try await indexer.createCollection(version.physicalName, body: .object(body))
         log.info(
             "collection.created", ["collection": .string(version.physicalName), "size": JSONValue(version.vectorSize)])
+    }
+
+    /// Makes a collection again that the store has lost.
+    func restore(physicalName: String) async throws {
+        guard let collection = try await store.collection(physicalName: physicalName),
+            let version = collection.versions.first(where: { $0.physicalName == physicalName })
+        else { return }
+        try await createInStore(version, distance: collection.distance)
     }
 
     /// Throws: a 404 problem that says which collections there are.

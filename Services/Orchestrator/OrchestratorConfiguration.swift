@@ -31,6 +31,8 @@ struct OrchestratorConfiguration: Sendable {
     var corsOrigins: [String]
     /// `MAX_UPLOAD_BYTES`, default 1 GiB
     var maximumUploadBytes: Int
+    /// `QUEUE_LEASE_SECONDS`: what the lists' consumers hold without a sign of life, default 10
+    var lease: Duration
     /// `JOB_PROGRESS_TIMEOUT_SECONDS`: a job without progress for that long fails, default 7200
     var progressTimeout: Duration
     /// `JOB_RETENTION_DAYS`: ended jobs are removed after that many days, default 90
@@ -65,6 +67,7 @@ struct OrchestratorConfiguration: Sendable {
             String($0.trimmingPrefix(" "))
         }
         maximumUploadBytes = settings.integer("MAX_UPLOAD_BYTES", default: 1 << 30, in: 1...(1 << 40))
+        lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         progressTimeout = .seconds(settings.integer("JOB_PROGRESS_TIMEOUT_SECONDS", default: 7200, in: 10...604_800))
         jobRetentionDays = settings.integer("JOB_RETENTION_DAYS", default: 90, in: 1...36500)
         accessLog = settings.flag("ACCESS_LOG", default: true)

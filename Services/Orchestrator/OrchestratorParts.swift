@@ -59,6 +59,7 @@ struct OrchestratorParts: Sendable {
         supervisor = Supervisor(
             pool: pool, jobs: jobs, queue: queue, collections: collections,
             timing: Supervisor.Timing(
+                pushAge: configuration.lease * 1.5,
                 progressTimeout: configuration.progressTimeout,
                 retention: .seconds(configuration.jobRetentionDays * 86_400)),
             failpoints: configuration.failpoints, metrics: metrics, log: log)

@@ -96,7 +96,7 @@ final class Supervisor: Service {
     /// A message that kills its consumers comes to an end: PostgreSQL counts each lost delivery.
     private func countLostDeliveries() async throws {
         let lost = try await queue.reap()
-        failpoints.reach("orchestrator.after-reap")
+        if !lost.isEmpty { failpoints.reach("orchestrator.after-reap") }
         for delivery in lost where delivery.message.batchID != 0 {
             let outcome = try await jobs.countLostDelivery(delivery.message.batchID)
             if case .counted = outcome {} else { try await queue.remove(delivery.message, from: delivery.queue) }

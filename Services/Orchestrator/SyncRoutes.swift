@@ -28,8 +28,7 @@ struct SyncRoutes: Sendable {
             return .json(.object(job.json))
         }
         router.on("POST", "/api/sync/jobs/:id/resume") { request in
-            let job = try await jobs.resume(id: id(request))
-            await starter.hint(job)
+            let job = try await starter.resume(id: id(request))
             supervisor.wake()
             return .json(.object(job.json))
         }

@@ -45,6 +45,15 @@ struct SyncStarter: Sendable {
         return job
     }
 
+    /// Lets a job go on, or begin anew where its collection was lost: then that is made again first.
+    func resume(id: String) async throws -> SyncJob {
+        guard let job = try await jobs.job(id: id) else { throw SyncJobsError.unknownJob(id: id) }
+        if !job.status.isActive { try await collections.restore(physicalName: job.collection) }
+        let resumed = try await jobs.resume(id: id)
+        await hint(resumed)
+        return resumed
+    }
+
     /// Lets workers of an older epoch stop before they pay for more; PostgreSQL fences them anyway.
     func hint(_ job: SyncJob) async {
         do {

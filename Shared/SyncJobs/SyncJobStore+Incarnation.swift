@@ -9,28 +9,38 @@ extension SyncJobStore {
             .first?.text(0)
     }
 
-    /// Remembers the store's id for a collection. When it is not the one known (a lost volume, a restored backup, a collection made anew),
-    /// everything known about records there is dropped, and active jobs of the collection fail with that reason: what they had already
-    /// stored is lost. True then.
-    @discardableResult
-    package func setIncarnation(_ incarnation: String, of collection: String) async throws -> Bool {
-        let isKnown = try await pool.query(
-            """
-            INSERT INTO store_incarnations (collection_id, incarnation) VALUES ($1, $2)
-            ON CONFLICT (collection_id) DO UPDATE SET incarnation = store_incarnations.incarnation RETURNING incarnation = $2
-            """, [.text(collection), .text(incarnation)])[0].bool(0)
-        if isKnown == true { return false }
-        try await forget(collection, reason: "the store's collection \(collection) is not the one it was: sync again")
-        _ = try await pool.query(
-            "UPDATE store_incarnations SET incarnation = $2 WHERE collection_id = $1",
-            [.text(collection), .text(incarnation)])
-        return true
+    /// Every collection that was used, with its store's id.
+    package func incarnations() async throws -> [(collection: String, incarnation: String)] {
+        try await pool.query("SELECT collection_id, incarnation FROM store_incarnations ORDER BY collection_id").compactMap { row in
+            row.text(0).flatMap { collection in row.text(1).map { (collection, $0) } }
+        }
     }
 
-    /// For a collection that is deleted: nothing is known about it any more, and its active jobs end.
-    package func forgetCollection(physical collection: String) async throws {
-        try await forget(collection, reason: "the collection \(collection) was deleted")
-        _ = try await pool.query("DELETE FROM store_incarnations WHERE collection_id = $1", [.text(collection)])
+    /// Remembers the store's id for a collection. When it is not the one known (a lost volume, a collection made anew), everything known
+    /// about records there is dropped, and active jobs of the collection fail with that reason: what they had already stored is lost.
+    /// True then.
+    @discardableResult
+    package func setIncarnation(_ incarnation: String, of collection: String) async throws -> Bool {
+        if try await self.incarnation(of: collection) == incarnation { return false }
+        return try await alone(with: collection) { transaction in
+            let known = try await known(collection, transaction)
+            if known == incarnation { return false }
+            if known != nil {
+                try await forget(collection, reason: "the store's collection \(collection) is not the one it was: sync again", transaction)
+            }
+            _ = try await transaction.query(
+                "INSERT INTO store_incarnations (collection_id, incarnation) VALUES ($1, $2)", [.text(collection), .text(incarnation)])
+            return known != nil
+        }
+    }
+
+    /// For a collection that the store does not have (any more): nothing is known about it, and its active jobs end. With an
+    /// `incarnation`: only while that is the one known.
+    package func forgetCollection(physical collection: String, incarnation: String? = nil) async throws {
+        try await alone(with: collection) { transaction in
+            if let incarnation, try await known(collection, transaction) != incarnation { return }
+            try await forget(collection, reason: "the collection \(collection) is not in the store any more: sync again", transaction)
+        }
     }
 
     /// For a datasource that is deleted with its points: its jobs are cancelled, its records forgotten.
@@ -46,20 +56,44 @@ extension SyncJobStore {
         _ = try await pool.query("DELETE FROM sync_watermarks WHERE datasource_id = $1", [.uuid(id)])
     }
 
-    private func forget(_ collection: String, reason: String) async throws {
-        for row in try await pool.query(
-            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running')",
-            [.text(collection)])
+    private func known(_ collection: String, _ transaction: PostgresTransaction) async throws -> String? {
+        try await transaction.query("SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)]).first?.text(0)
+    }
+
+    /// All or nothing. A job that did not complete begins anew when it is resumed: what it had stored is lost.
+    private func forget(_ collection: String, reason: String, _ transaction: PostgresTransaction) async throws {
+        for row in try await transaction.query(
+            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running') ORDER BY id", [.text(collection)])
         {
-            do {
-                try await fail(id: row.text(0) ?? "", reason: reason)
-            } catch SyncJobsError.wrongStatus {}  // it has just ended by itself
+            let id = row.text(0) ?? ""
+            try await lock(job: id, transaction)
+            if try await stop(id, .failed, epoch: nil, reason: reason, transaction) {
+                log.info("job.failed", ["job": .string(id), "reason": .string(reason)])
+            }
         }
-        let dropped = try await pool.query("DELETE FROM record_states WHERE collection_id = $1", [.text(collection)])
-            .affected
-        _ = try await pool.query("DELETE FROM sync_watermarks WHERE collection_id = $1", [.text(collection)])
-        log.warning(
-            "collection.forgotten",
-            ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
+        _ = try await transaction.query(
+            """
+            WITH job AS (SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('failed', 'cancelled')),
+            cursors AS (DELETE FROM sync_cursors WHERE job_id IN (SELECT id FROM job)),
+            batches AS (DELETE FROM sync_batches WHERE job_id IN (SELECT id FROM job) RETURNING id)
+            DELETE FROM sync_batch_bodies WHERE batch_id IN (SELECT id FROM batches)
+            """, [.text(collection)])
+        let dropped = try await transaction.query("DELETE FROM record_states WHERE collection_id = $1", [.text(collection)]).affected
+        _ = try await transaction.query("DELETE FROM sync_watermarks WHERE collection_id = $1", [.text(collection)])
+        _ = try await transaction.query("DELETE FROM store_incarnations WHERE collection_id = $1", [.text(collection)])
+        log.warning("collection.forgotten", ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
+    }
+
+    /// Runs `body` while no job of the collection is made or resumed.
+    private func alone<R: Sendable>(with collection: String, _ body: (PostgresTransaction) async throws -> R) async throws -> R {
+        try await pool.transaction { transaction in
+            _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", [.text(collection)])
+            return try await body(transaction)
+        }
+    }
+
+    /// What makes a job active takes part in this: it comes before everything of the collection is forgotten, or after.
+    func passGate(of collection: String, _ transaction: PostgresTransaction) async throws {
+        _ = try await transaction.query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 8))", [.text(collection)])
     }
 }

@@ -18,15 +18,7 @@ extension SyncJobStore {
     }
 
     private func stop(_ id: String, _ status: SyncJob.Status, epoch: Int?, reason: String) async throws -> SyncJob {
-        let stopped = try await changing(id) { transaction in
-            try await transaction.query(
-                """
-                UPDATE sync_jobs j SET status = $2, epoch = epoch + 1, error_message = $3, completed_at = now(), \(Self.frozen)
-                FROM sync_job_progress($1) p
-                WHERE j.id = $1 AND status IN ('pending', 'running') AND ($4::int8 IS NULL OR epoch = $4) RETURNING j.id
-                """, [.uuid(id), .text(status.rawValue), .text(Self.storable(reason)), PostgresValue(epoch)]
-            ).count == 1
-        }
+        let stopped = try await changing(id) { try await stop(id, status, epoch: epoch, reason: reason, $0) }
         let job = try await existing(id)
         guard stopped else {
             throw epoch.map { $0 != job.epoch } == true
@@ -36,7 +28,21 @@ extension SyncJobStore {
         return job
     }
 
+    /// False when it is not active in that epoch. The caller is alone with the job.
+    func stop(
+        _ id: String, _ status: SyncJob.Status, epoch: Int?, reason: String, _ transaction: PostgresTransaction
+    ) async throws -> Bool {
+        try await transaction.query(
+            """
+            UPDATE sync_jobs j SET status = $2, epoch = epoch + 1, error_message = $3, completed_at = now(), \(Self.frozen)
+            FROM sync_job_progress($1) p
+            WHERE j.id = $1 AND status IN ('pending', 'running') AND ($4::int8 IS NULL OR epoch = $4) RETURNING j.id
+            """, [.uuid(id), .text(status.rawValue), .text(Self.storable(reason)), PostgresValue(epoch)]
+        ).count == 1
+    }
+
     /// Lets a failed or cancelled job go on after its last committed page; what was applied stays, what was read is not read again.
+    /// When its collection was forgotten meanwhile it begins anew.
     /// With an `epoch` it also takes a running job over from workers that went silent. Push its `harvestMessage`; the batches come
     /// from `unpushed`.
     /// Throws: `wrongStatus`, `replaced` (another epoch), `alreadyActive` (another sync of the datasource runs).
@@ -44,7 +50,10 @@ extension SyncJobStore {
     package func resume(id: String, epoch: Int? = nil) async throws -> SyncJob {
         let saved: PostgresRow?
         do {
-            saved = try await changing(id) { transaction in
+            let collection = try await existing(id).collection
+            saved = try await pool.transaction { transaction in
+                try await passGate(of: collection, transaction)  // before the job's lock: the order in which a collection is forgotten
+                try await lock(job: id, transaction)
                 let row = try await transaction.query(
                     """
                     UPDATE sync_jobs j SET status = CASE WHEN started_at IS NULL THEN 'pending' ELSE 'running' END,
@@ -60,6 +69,7 @@ extension SyncJobStore {
                     """, [.uuid(id), PostgresValue(epoch)]
                 ).first
                 if row != nil {
+                    try await beginAnewIfForgotten(id, transaction)
                     _ = try await transaction.query(
                         "UPDATE sync_batches SET state = 'pending', pushed_at = NULL WHERE job_id = $1 AND state = 'queued'",
                         [.uuid(id)])
@@ -86,6 +96,19 @@ extension SyncJobStore {
                 "records_not_done_again": .integer(saved.int(1) ?? 0), "batches_waiting": .integer(saved.int(2) ?? 0),
             ])
         return job
+    }
+
+    /// A started job without a cursor was forgotten with its collection.
+    private func beginAnewIfForgotten(_ id: String, _ transaction: PostgresTransaction) async throws {
+        let restarted = try await transaction.query(
+            """
+            UPDATE sync_jobs j SET start_seq = nextval('sync_read_sequence'), deletes_planned = false, watermark = NULL
+            WHERE id = $1 AND started_at IS NOT NULL AND NOT EXISTS (SELECT FROM sync_cursors WHERE job_id = j.id AND shard >= 0)
+            RETURNING id
+            """, [.uuid(id)])
+        if restarted.isEmpty { return }
+        _ = try await transaction.query("DELETE FROM sync_errors WHERE job_id = $1", [.uuid(id)])  // they will be met again
+        log.info("job.begins_anew", ["job": .string(id)])
     }
 
     /// Ends a job as completed if that is proven: everything read, deletes planned, no batch open, and the numbers reconcile.
@@ -177,10 +200,12 @@ extension SyncJobStore {
     /// Runs `body` alone with the job.
     func changing<R: Sendable>(_ id: String, _ body: (PostgresTransaction) async throws -> R) async throws -> R {
         try await pool.transaction { transaction in
-            _ = try await transaction.query(
-                "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
+            try await lock(job: id, transaction)
             return try await body(transaction)
         }
+    }
+    func lock(job id: String, _ transaction: PostgresTransaction) async throws {
+        _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
     }
 
     /// Before the shared lock on the job rows: a queue that is fair to whoever wants to change a job, which row locks are not (a

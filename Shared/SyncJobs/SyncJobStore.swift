@@ -26,17 +26,19 @@ package struct SyncJobStore: Sendable {
     ) async throws -> SyncJob {
         for _ in 1...3 {
             do {
-                let row = try await pool.query(
-                    """
-                    INSERT INTO sync_jobs (datasource_id, collection_id, space, type, options, metadata)
-                    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
-                    """,
-                    [
-                        .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
-                        .json([UInt8](try JSONEncoder().encode(options))),
-                        .json(JSONValue.object(metadata).serializedBytes),
-                    ])[0]
-                return try await existing(row.text(0) ?? "")
+                let id = try await pool.transaction { transaction in
+                    try await passGate(of: collection, transaction)
+                    return try await transaction.query(
+                        """
+                        INSERT INTO sync_jobs (datasource_id, collection_id, space, type, options, metadata)
+                        VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
+                        """,
+                        [
+                            .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
+                            .json([UInt8](try JSONEncoder().encode(options))), .json(JSONValue.object(metadata).serializedBytes),
+                        ])[0].text(0)
+                }
+                return try await existing(id ?? "")
             } catch let error as PostgresError where error.sqlState == "23505" {
                 if let active = try await active(datasourceID: datasourceID, collection: collection) {
                     throw SyncJobsError.alreadyActive(active)

@@ -188,6 +188,9 @@ package final class QueueConsumer: Sendable {
         }
     }
 
+    /// Only a hint, as the queue's own.
+    package func setEpoch(job: String, epoch: Int) async throws(RedisError) { try await work.setEpoch(job: job, epoch: epoch) }
+
     // MARK: - Finishing
 
     /// The work is done: elements and bodies go, in one round trip. Answers how many were still held here.

@@ -161,6 +161,14 @@ enum QueueScripts {
         return id
         """)
 
+    /// KEYS epoch; ARGV epoch, seconds it lives.
+    static let raiseEpoch = RedisScript(
+        """
+        #!lua
+        if (tonumber(redis.call('GET', KEYS[1])) or 0) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+        return 1
+        """)
+
     /// KEYS letters, ids, queue; ARGV id, element.
     static let replay = RedisScript(
         """

@@ -94,9 +94,9 @@ package final class WorkQueue: Sendable {
         return reply.array?.compactMap(\.string) ?? []
     }
 
-    /// Only a hint that lets a service stop early; PostgreSQL decides.
+    /// Only a hint that lets a service stop early; PostgreSQL decides. It only rises.
     package func setEpoch(job: String, epoch: Int) async throws(RedisError) {
-        _ = try await redis.send("SET", RedisArgument(QueueKey.epoch(job)), RedisArgument(epoch), "EX", "604800")
+        _ = try await redis.run(QueueScripts.raiseEpoch, keys: [QueueKey.epoch(job)], arguments: [RedisArgument(epoch), "604800"])
     }
     package func epochHint(job: String) async -> Int? {
         (try? await redis.send("GET", RedisArgument(QueueKey.epoch(job))))?.integer.map { Int($0) }

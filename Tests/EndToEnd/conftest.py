@@ -17,6 +17,8 @@ from suite import SERVICES, Suite, binaries  # noqa: E402
 
 CONFIGURATION = os.environ.get("SUITE_CONFIGURATION", "debug")
 MODEL = os.environ.get("EMBEDDING_MODEL_DIR")
+# Of the suite over the stub: a killed embedder has at most so many requests, of so many texts, under way.
+BATCH_TEXTS, REQUESTS_IN_FLIGHT = 64, 2
 
 
 def pytest_configure(config):
@@ -76,7 +78,10 @@ def stub_suite(request, stub):
     started, remove = make_suite(env={
         "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "stub", "EMBEDDING_DIMENSIONS": str(stub.dimensions),
         "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "sk-of-the-stub",
-        "QUEUE_LEASE_SECONDS": "2",      # a dead consumer is noticed sooner; tests that hold one hold it longer than this
+        "EMBEDDING_BATCH_SIZE": str(BATCH_TEXTS), "EMBEDDING_CONCURRENCY": str(REQUESTS_IN_FLIGHT),
+        "HARVEST_PAGE_ROWS": "300",
+        # The dead are noticed sooner; tests that hold one hold it longer than this.
+        "QUEUE_LEASE_SECONDS": "2", "PROCESSOR_LEASE_SECONDS": "2",
     })
     yield started
     remove(keep_logs=request.session.testsfailed > 0)

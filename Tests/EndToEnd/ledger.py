@@ -57,18 +57,32 @@ def check(suite, stub, collection, expected, job, unchanged=0, deleted=0, failed
         distance = max(abs(a - b) for a, b in zip(numbers, right))
         assert len(numbers) == len(right) and distance < 1e-3, f"{key}: not the vector of its text (off by {distance})"
 
+    check_books(suite, collection, job, 0 if failed else len(expected))
     assert_quiet(suite)
     again = suite.job(job["id"])
     assert again["status"] == "completed" and again["processedRecords"] == job["processedRecords"], "an ended job changed"
 
 
+def check_books(suite, collection, job, records):
+    """What PostgreSQL says agrees: nothing open, no body kept, and of every record (0: not checked) what the store holds is known."""
+    sql = lambda text: suite.postgres.psql(text, database="suite", user="suite")
+    batches = f"sync_batches WHERE job_id = '{job['id']}'"
+    assert sql(f"SELECT count(*) FROM {batches} AND state IN ('pending', 'queued')") == [["0"]]
+    assert sql(f"SELECT count(*) FROM sync_batch_bodies WHERE batch_id IN (SELECT id FROM {batches})") == [["0"]]
+    if records:
+        known = sql(f"SELECT count(*), count(content_hash) FROM record_states WHERE collection_id = '{collection}' AND NOT gone")
+        assert known == [[str(records), str(records)]], f"record_states: {known}, {records} are there"
+
+
 def assert_quiet(suite, limit=15):
-    """Lists and leases empty, no body left behind. What is being acknowledged gets a moment."""
+    """Lists empty, no body left behind, leases of the living only. What is being acknowledged gets a moment."""
     deadline = time.monotonic() + limit
     while True:
         lists = {name: length for name, length in suite.redis.lists().items() if length}
-        bodies = suite.redis.keys("body:*")
-        if not lists and not bodies:
+        keys = suite.redis.keys()
+        bodies = [key for key in keys if key.startswith(("body:", "staged:"))]
+        leases = sorted(key.split(":")[1] for key in keys if key.startswith("lease:"))
+        if not lists and not bodies and leases == ["embed", "harvest", "index"]:
             return
-        assert time.monotonic() < deadline, f"not empty: lists {lists}, {len(bodies)} bodies like {bodies[:3]}"
+        assert time.monotonic() < deadline, f"not quiet: lists {lists}, {len(bodies)} bodies like {bodies[:3]}, leases {leases}"
         time.sleep(0.1)

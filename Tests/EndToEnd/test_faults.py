@@ -10,12 +10,14 @@ import time
 
 import ledger
 import pytest
-from conftest import Shop
+from conftest import BATCH_TEXTS, REQUESTS_IN_FLIGHT, Shop
 from suite import SERVICES
 
 ROWS = 2400
 BATCH = 40
 SEED = int(os.environ.get("SUITE_SEED") or random.SystemRandom().randrange(1 << 32))
+IN_FLIGHT = BATCH_TEXTS * REQUESTS_IN_FLIGHT
+DELAY = 0.1     # of each embedding request: a job takes at least ROWS / BATCH_TEXTS / REQUESTS_IN_FLIGHT of them, two seconds
 HOLD = 6.0      # Units: seconds; longer than the lease of the suite under test, so that the held one has been given up
 
 FAILPOINTS = """
@@ -93,12 +95,18 @@ class Case:
             return answer.status == 200 and answer.json["processedRecords"] >= records
         self.wait_until(f"{records} records done", reached)
 
+    def cancel_what_is_active(self):
+        for status in ("pending", "running"):
+            answer = self.suite.call("GET", f"/api/sync/jobs?datasourceId={self.source['id']}&status={status}")
+            for job in answer.json["items"] if answer.status == 200 else []:
+                self.suite.call("POST", f"/api/sync/jobs/{job['id']}/cancel", {"reason": "its case has failed"})
+
     def finish(self, job_id, embedder_cuts=0, lost_cache=0, limit=90):
         began = time.monotonic()
         job = self.suite.wait_for_job(job_id, limit=limit)
         ledger.check(self.suite, self.stub, "things", self.expected(), job)
         extra = self.stub.total - ROWS
-        allowed = embedder_cuts * self.stub.largest * 8 + lost_cache
+        allowed = embedder_cuts * IN_FLIGHT + lost_cache
         assert extra <= allowed, f"{extra} texts were paid twice, at most {allowed} were in flight"
         print(f"recovered in {time.monotonic() - began:.1f} s, {extra} texts paid twice")
 
@@ -106,18 +114,19 @@ class Case:
 @pytest.fixture(scope="module")
 def case(stub_suite, stub):
     print(f"SUITE_SEED={SEED}")
-    stub.delay = 0.05
     yield Case(stub_suite, stub)
     stub.delay = 0.0
 
 
 @pytest.fixture(autouse=True)
-def everything_runs_again(stub_suite):
+def everything_runs_again(case):
+    case.stub.delay = DELAY
     yield
-    for process in (stub_suite.postgres, stub_suite.redis, *stub_suite.services.values()):
+    for process in (case.suite.postgres, case.suite.redis, *case.suite.services.values()):
         if not process.is_running:
             process.start()
         process.resume()
+    case.cancel_what_is_active()
 
 
 def draw(name):
@@ -131,11 +140,16 @@ def draw(name):
 def test_cut_or_held_at(case, failpoint, action):
     name = service_of(failpoint)
     service = case.suite[name]
-    turn = 1 if failpoint.startswith("orchestrator") else draw(failpoint + action).choice((1, 2))
+    once = failpoint.startswith("orchestrator") or failpoint == "harvester.after-claim"   # in a job
+    turn = 1 if once else draw(failpoint + action).choice((1, 2))
     assert service.stop() == 0
     service.start(FAILPOINT=f"{failpoint}:{turn}:{action}")
     case.new_texts()
     job_id = case.start()
+    if failpoint == "orchestrator.after-reap":   # needs somebody whose work is given back
+        case.wait_for_progress(job_id, 1)
+        case.suite["embedder"].kill()
+        case.suite["embedder"].start()
     if action == "abort":
         case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
         assert service.popen.returncode == -9
@@ -145,7 +159,8 @@ def test_cut_or_held_at(case, failpoint, action):
         time.sleep(HOLD)
         service.resume()
     # A held embedder is a zombie: what it had asked for is paid, and another may have been paid for the same.
-    case.finish(job_id or case.newest(), embedder_cuts=1 if name == "embedder" else 0)
+    is_cut = name == "embedder" or failpoint == "orchestrator.after-reap"
+    case.finish(job_id or case.newest(), embedder_cuts=1 if is_cut else 0)
 
 
 # Random moments
@@ -159,7 +174,9 @@ def test_at_a_random_moment(case, name, how):
     service = case.suite[name]
     case.new_texts()
     job_id = case.start()
-    time.sleep(draw(name + how).uniform(0.0, 1.5))
+    chance = draw(name + how)
+    case.wait_for_progress(job_id, chance.randrange(ROWS * 3 // 4))
+    time.sleep(chance.uniform(0.0, 0.2))
     if how == "kill":
         service.kill()
         service.start()
@@ -254,20 +271,57 @@ def test_postgres_restarted(case, how):
     case.finish(job_id)
 
 
-@pytest.mark.fault
-def test_the_folder_of_the_store_is_deleted(case):
+@pytest.mark.parametrize("how, afterwards", marked(
+    [(how, afterwards) for how in ("while it is down", "under it") for afterwards in ("sync", "resume")],
+    lambda value: value in {("while it is down", "sync"), ("under it", "resume")}))
+def test_the_folder_of_the_store_is_deleted(case, how, afterwards):
     case.new_texts()
     job_id = case.start()
-    case.wait_for_progress(job_id, 400)
+    case.wait_for_progress(job_id, 800)
     indexer = case.suite["indexer"]
-    indexer.kill()
+    if how == "under it":
+        shutil.rmtree(case.suite.store)
+    else:
+        indexer.kill()
+        shutil.rmtree(case.suite.store)
+        indexer.start()
+    job = case.suite.wait_for_job(job_id, limit=60)
+    assert job["status"] == "failed" and "things" in job["errorMessage"], job
+    # What was lost is known to be lost: a sync, or the job once it goes on, brings all of it, out of the cache.
+    if afterwards == "resume":
+        case.suite.expect("POST", f"/api/sync/jobs/{job_id}/resume")
+    case.finish(job_id if afterwards == "resume" else case.start(), embedder_cuts=1)
+
+
+@pytest.mark.fault
+def test_a_store_lost_while_nothing_runs_is_filled_again(case):
+    case.new_texts()
+    case.finish(case.start())
     shutil.rmtree(case.suite.store)
-    os.makedirs(case.suite.store)
-    indexer.start()
-    job = case.suite.wait_for_job(job_id, limit=90)
-    assert job["status"] in ("completed", "failed"), job
-    # What was lost is known to be lost: the next sync brings all of it, out of the cache.
-    case.finish(case.start(), embedder_cuts=1)
+    case.wait_until("the collection is known to be lost", lambda: case.suite.postgres.psql(
+        "SELECT count(*) FROM record_states WHERE collection_id = 'things'", database="suite", user="suite") == [["0"]])
+    job_id = case.start()      # its rows have not changed; nothing is paid for again
+    case.finish(job_id)
+    assert case.suite.job(job_id)["successfulRecords"] == ROWS
+
+
+# Messages that kill
+
+@pytest.mark.longfault
+@pytest.mark.parametrize("failpoint", ["embedder.after-claim", "indexer.after-claim"])
+def test_a_claim_that_kills_its_consumer_is_taken_apart(case, failpoint):
+    service = case.suite[service_of(failpoint)]
+    case.new_texts()
+    assert service.stop() == 0
+    job_id = case.start()
+    for _ in range(6):
+        service.start(wait=False, FAILPOINT=f"{failpoint}:1:abort")
+        case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
+    service.start()
+    case.finish(job_id, limit=180)
+    states = dict(case.suite.postgres.psql(
+        f"SELECT state, count(*) FROM sync_batches WHERE job_id = '{job_id}' GROUP BY 1", database="suite", user="suite"))
+    assert int(states.get("split", 0)) > 0 and "dead" not in states, states
 
 
 # A job that has ended has stopped
@@ -275,23 +329,27 @@ def test_the_folder_of_the_store_is_deleted(case):
 @pytest.mark.fault
 @pytest.mark.parametrize("how", ["cancelled", "failed"])
 def test_a_job_that_ended_while_running_has_no_more_effect(case, how):
+    case.stub.delay = 4 * DELAY
     case.new_texts()
     job_id = case.start()
     case.wait_for_progress(job_id, 200)
     if how == "cancelled":
         case.suite.expect("POST", f"/api/sync/jobs/{job_id}/cancel", {"reason": "a test"})
-    else:
+    else:   # by hand, past everything that would tell the services
         case.suite.postgres.psql(
             f"UPDATE sync_jobs SET status = 'failed', epoch = epoch + 1, error_message = 'marked by a test', completed_at = now() "
             f"WHERE id = '{job_id}'", database="suite", user="suite")
     at_once = effects(case)
+    assert at_once < ROWS * 3 // 4, "it was nearly done: no test"
     assert case.suite.job(job_id)["status"] == how
-    time.sleep(3)
-    assert effects(case) == at_once, "an ended job still wrote"
+    time.sleep(1 if how == "cancelled" else 3)
     paid = case.stub.total
-    time.sleep(1)
+    assert paid < ROWS, "everything was paid for although the job had ended"
+    time.sleep(2)
     assert case.stub.total == paid, "an ended job still pays"
+    assert effects(case) == at_once, "an ended job still wrote"
     assert case.suite.job(job_id)["status"] == how
+    ledger.assert_quiet(case.suite)
     case.suite.expect("POST", f"/api/sync/jobs/{job_id}/resume")
     case.finish(job_id, embedder_cuts=1)
 

@@ -60,6 +60,7 @@ struct HarvestWorker: Service {
             } catch let error where Self.isFatal(error) {
                 log.error("harvest.failed", ["reason": .string("\(error)")])
                 _ = try await jobs.fail(id: message.jobID, epoch: message.epoch, reason: "\(error)")
+                await endEpoch(of: message, log)
             }
             await acknowledge(delivery, log)
         } catch is CancellationError {
@@ -68,6 +69,7 @@ struct HarvestWorker: Service {
         } catch let error as SyncJobsError {
             // Cancelled, failed, resumed elsewhere, or another harvester goes on: nothing of ours has an effect any more.
             log.info("harvest.replaced", ["reason": .string("\(error)")])
+            if await isOver(message) { await endEpoch(of: message, log) }
             await acknowledge(delivery, log)
         } catch {
             // Our own database or Redis is away: from the last checkpoint, later.
@@ -103,6 +105,19 @@ struct HarvestWorker: Service {
     /// The source, its description or its processing fails: another try changes nothing.
     private static func isFatal(_ error: any Error) -> Bool {
         error is SourceError || error is ProcessingError || error is DatasourcesError
+    }
+
+    private func isOver(_ message: WorkMessage) async -> Bool {
+        (try? await jobs.heartbeat(jobID: message.jobID, epoch: message.epoch)) == false
+    }
+
+    /// Lets the embedder stop before it pays for more of what has ended.
+    private func endEpoch(of message: WorkMessage, _ log: Log) async {
+        do {
+            try await queue.setEpoch(job: message.jobID, epoch: message.epoch + 1)
+        } catch {
+            log.warning("harvest.not_hinted", ["error": .string("\(error)")])
+        }
     }
 
     private func acknowledge(_ delivery: Delivery, _ log: Log) async {

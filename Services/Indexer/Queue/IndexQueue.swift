@@ -48,10 +48,15 @@ struct IndexQueue: Sendable {
         }
     }
 
+    func watch(over store: any VectorStore) -> StoreWatch {
+        StoreWatch(jobs: SyncJobStore(pool: pool, log: log), store: store, log: log)
+    }
+
     func worker(writingTo store: any VectorStore) -> IndexWorker {
         IndexWorker(
             consumer: QueueConsumer(
-                queue: .index, service: "indexer", redisURL: configuration.redisURL, metrics: metrics, log: log),
+                queue: .index, service: "indexer", redisURL: configuration.redisURL, lease: configuration.lease,
+                metrics: metrics, log: log),
             jobs: SyncJobStore(pool: pool, log: log), store: store,
             settings: IndexWorker.Settings(claim: configuration.claim),
             failpoints: configuration.failpoints, metrics: metrics, log: log)

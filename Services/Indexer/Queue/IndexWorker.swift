@@ -101,6 +101,10 @@ struct IndexWorker: Service {
         }
         failpoints.reach("indexer.after-commit")
         report(applied, batches: present, took: ContinuousClock.now - started)
+        let refused = Set(applied.refused)
+        for header in present.map(\.header) where refused.contains(header.batchID) {
+            await attempt("hint") { try await consumer.endEpoch(of: header) }
+        }
         return applied.replanned
     }
 
@@ -118,6 +122,7 @@ struct IndexWorker: Service {
             } catch StoreError.collectionNotFound {
                 log.error("store.collection_missing", ["collection": .string(name)])
                 try await jobs.forgetCollection(physical: name)
+                for batch in batches where batch.header.collection == name { try await consumer.endEpoch(of: batch.header) }
             }
         }
         return known
@@ -161,6 +166,7 @@ struct IndexWorker: Service {
         await attempt("fail_job") {
             do {
                 _ = try await jobs.fail(id: header.jobID, epoch: header.epoch, reason: reason)
+                try await consumer.endEpoch(of: header)
             } catch SyncJobsError.wrongStatus, SyncJobsError.replaced {}  // it has ended, or goes on without this batch
         }
     }
@@ -198,5 +204,12 @@ struct IndexWorker: Service {
         } catch {
             log.warning("queue.failed", ["operation": .string(operation), "error": .string("\(error)")])
         }
+    }
+}
+
+extension QueueConsumer {
+    /// The embedder need not pay for more of this job in this epoch.
+    fileprivate func endEpoch(of header: RecordBatch.Header) async throws {
+        try await setEpoch(job: header.jobID, epoch: header.epoch + 1)
     }
 }

@@ -161,6 +161,13 @@ actor CollectionWriter {
     }
 
     func synchronise() throws { try log.synchronise() }
+
+    /// False once its files were deleted under it: then it takes no more writes.
+    func isOnDisk() -> Bool {
+        if !log.isUnlinked, access("\(folder)/\(Manifest.fileName)", F_OK) == 0 { return true }
+        failure = failure ?? .inputOutput("\(folder) was deleted while it was in use")
+        return false
+    }
 }
 
 /// Turns changes into slots: the same way for a request and for a record read back at start.

@@ -27,7 +27,7 @@ final class EmbeddedStore: VectorStore {
     private let metrics: Metrics?
     private let surroundings: Mutex<EmbeddedCollection.Surroundings>
     private let keeper: Keeper
-    private let lock: FolderLock
+    private let lock: Mutex<FolderLock>
 
     /// Opens everything. Throws: `damaged`, `inUse`.
     init(folder: String, options: Options = Options(), log: Log, metrics: Metrics? = nil) throws {
@@ -36,7 +36,7 @@ final class EmbeddedStore: VectorStore {
         self.log = log
         self.metrics = metrics
         try FileManager.default.createDirectory(atPath: "\(folder)/collections", withIntermediateDirectories: true)
-        lock = try FolderLock(folder)
+        lock = Mutex(try FolderLock(folder))
         let writers = BlockingExecutor(label: "store-writer")
         keeper = Keeper(executor: writers)
         let surroundings = EmbeddedCollection.Surroundings(
@@ -101,6 +101,7 @@ final class EmbeddedStore: VectorStore {
     func createCollection(_ name: String, _ configuration: CollectionConfiguration) async throws {
         if let reason = Self.fault(in: name) { throw StoreError.wrongInput("collection name: \(reason)") }
         try await keeper.run { [self] in
+            try holdFolder()
             let isTaken = catalogue.withLock { $0.collections[name] != nil || $0.aliases[name] != nil }
             if isTaken { throw StoreError.collectionExists(name) }
             let collection = try EmbeddedCollection.create(
@@ -225,6 +226,7 @@ extension EmbeddedStore: Service {
     func run(until shutdown: Shutdown) async throws {
         let thread = BlockingExecutor(label: "store-maintenance")
         while !shutdown.isRequested {
+            try await dropLost()
             await withTaskExecutorPreference(thread) { await maintain() }
             await shutdown.sleep(for: .seconds(1))
         }
@@ -233,6 +235,28 @@ extension EmbeddedStore: Service {
 
     private var collections: [EmbeddedCollection] {
         catalogue.withLock { $0.collections.values.sorted { $0.name < $1.name } }
+    }
+
+    /// A collection whose files were deleted under it is no collection any more: what memory still has of it ends with the process.
+    func dropLost() async throws {
+        for collection in collections where await !collection.writer.isOnDisk() {
+            log.error("collection.lost", ["collection": .string(collection.name), "folder": .string(collection.folder)])
+            try await keeper.run { [self] in
+                try holdFolder()
+                let aliases = catalogue.withLock { catalogue in
+                    if catalogue.collections[collection.name] === collection { catalogue.collections[collection.name] = nil }
+                    catalogue.aliases = catalogue.aliases.filter { $0.value != collection.name }
+                    return catalogue.aliases
+                }
+                try save(aliases)
+            }
+        }
+    }
+
+    /// The folder is there, and ours, also when somebody has deleted it. Throws: `inUse`.
+    private func holdFolder() throws {
+        try FileManager.default.createDirectory(atPath: "\(folder)/collections", withIntermediateDirectories: true)
+        try lock.withLock { if !$0.isHeld { $0 = try FolderLock(folder) } }
     }
 
     /// One round. `force` makes a checkpoint of every collection that has something in its log.
@@ -276,10 +300,18 @@ extension Duration {
 /// Keeps a second process out of the folder. The system gives it back when the process ends, however it ends.
 private final class FolderLock: Sendable {
     private let descriptor: Int32
+    private let path: String
     init(_ folder: String) throws {
-        descriptor = open("\(folder)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        if descriptor < 0 { throw StoreFile.failure("cannot open", "\(folder)/lock") }
+        path = "\(folder)/lock"
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw StoreFile.failure("cannot open", path) }
         if flock(descriptor, LOCK_EX | LOCK_NB) != 0 { throw StoreError.inUse(path: folder) }
     }
     deinit { close(descriptor) }
+
+    /// False when the file was deleted: another process could lock a new one.
+    var isHeld: Bool {
+        var (own, named) = (stat(), stat())
+        return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino && own.st_dev == named.st_dev
+    }
 }

@@ -20,6 +20,12 @@ final class StoreFile: Sendable {
         }
     }
 
+    /// Deleted while it was open: what is written to it goes nowhere.
+    var isUnlinked: Bool {
+        var status = stat()
+        return fstat(descriptor, &status) != 0 || status.st_nlink == 0
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         var done = 0
         while done < bytes.count {

@@ -30,6 +30,7 @@ final class WriteAheadLog: Sendable {
 
     var length: Int { state.withLock { $0.length } }
     var durable: UInt64 { state.withLock { UInt64($0.durable) } }
+    var isUnlinked: Bool { file.isUnlinked }
     var failure: StoreError? { state.withLock { $0.failure } }
 
     /// All of the record or nothing of it. Only the collection's writer calls this.
@@ -49,7 +50,10 @@ final class WriteAheadLog: Sendable {
         let (goal, done, failure) = state.withLock { ($0.length, $0.durable, $0.failure) }
         if let failure { throw failure }
         if goal == done { return }
-        do { try file.synchronise() } catch let error as StoreError {
+        do {
+            try file.synchronise()
+            if file.isUnlinked { throw StoreError.inputOutput("\(path) was deleted while it was in use") }
+        } catch let error as StoreError {
             state.withLock { $0.failure = error }
             throw error
         }
