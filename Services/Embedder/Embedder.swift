@@ -30,7 +30,8 @@ enum Embedder {
             await health.add(service, redis: redis, cache: cacheRedis)
             let worker = EmbedWorker(
                 consumer: QueueConsumer(
-                    queue: .embed, service: "embedder", redisURL: configuration.redisURL, lease: configuration.lease, metrics: metrics,
+                    queue: .embed, service: "embedder", redisURL: configuration.redisURL, lease: configuration.lease,
+                    metrics: metrics,
                     log: log),
                 queue: queue, service: service, fence: EpochFence(queue: queue), settings: configuration.worker,
                 failpoints: configuration.failpoints, metrics: metrics, log: log)

@@ -40,7 +40,7 @@ struct EmbedderConfiguration: Sendable {
     var worker: EmbedWorker.Settings
     /// `EMBEDDER_MAX_TEXTS` (2048) in one `POST /embed`
     var maximumTexts: Int
-    /// `SHUTDOWN_GRACE_SECONDS` (10)
+    /// `GRACE_PERIOD_SECONDS` (10): time to finish what is in hand after SIGTERM
     var gracePeriod: Duration
     var failpoints: Failpoints
 
@@ -91,7 +91,7 @@ struct EmbedderConfiguration: Sendable {
             claimsInFlight: settings.integer("EMBEDDER_CLAIMS_IN_FLIGHT", default: 4, in: 1...64),
             outageLimit: .seconds(settings.integer("EMBEDDING_OUTAGE_LIMIT_SECONDS", default: 600, in: 0...604_800)))
         maximumTexts = settings.integer("EMBEDDER_MAX_TEXTS", default: 2048, in: 1...100_000)
-        gracePeriod = .seconds(settings.integer("SHUTDOWN_GRACE_SECONDS", default: 10, in: 1...3600))
+        gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 10, in: 1...3600))
         if provider == .openai, self.dimensions == nil, Self.knownDimensions[model ?? Self.openAIModel] == nil {
             settings.refuse("EMBEDDING_DIMENSIONS must be set for the model \(model ?? Self.openAIModel)")
         }

@@ -60,7 +60,9 @@ struct CollectionService: Sendable {
 
     /// Throws: a 404 problem that says which collections there are.
     func collection(named name: String) async throws -> VectorCollection {
-        if DatasourceDraft.isCollectionName(name), let collection = try await store.collection(name: name) { return collection }
+        if DatasourceDraft.isCollectionName(name), let collection = try await store.collection(name: name) {
+            return collection
+        }
         let names = try await store.collections().map(\.name)
         let known =
             names.isEmpty ? "there is none yet: sync a datasource first" : "there are: \(names.joined(separator: ", "))"

@@ -52,7 +52,7 @@ struct OrchestratorParts: Sendable {
         queue = WorkQueue(redis: redis, metrics: metrics, log: log)
         let token = configuration.internalToken
         indexer = IndexerClient(
-            client: client, url: configuration.indexerURL, apiKey: configuration.qdrantAPIKey ?? token)
+            client: client, url: configuration.indexerURL, apiKey: configuration.qdrantAPIKey, internalToken: token)
         embedder = EmbedderClient(client: client, url: configuration.embedderURL, internalToken: token)
         collections = CollectionService(
             store: VectorCollectionStore(pool: pool), indexer: indexer, jobs: jobs, log: log)

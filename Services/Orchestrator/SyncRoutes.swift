@@ -96,7 +96,9 @@ struct SyncRoutes: Sendable {
             throw DatasourcesError.notFound(id: failed.datasourceID)
         }
         let keys = try await jobs.errorsToRetry(jobID: failed.id, ids: ids)
-        guard !keys.isEmpty else { throw Problem.conflict("job \(failed.id) has no unresolved error with a record to read again") }
+        guard !keys.isEmpty else {
+            throw Problem.conflict("job \(failed.id) has no unresolved error with a record to read again")
+        }
         let options = SyncOptions(batchSize: failed.options.batchSize, force: true, codes: keys, retryOf: failed.id)
         let job = try await starter.start(datasource, kind: .webhook, options: options, trace: request.trace)
         return .json(.object(job.json), status: 202, headers: ["Location": "/api/sync/jobs/\(job.id)"])
@@ -137,7 +139,9 @@ private struct RetryBody {
             ids = nil
             return
         }
-        guard let list = given.array, !list.isEmpty else { throw .badRequest(field: "ids", "must be a list of error ids") }
+        guard let list = given.array, !list.isEmpty else {
+            throw .badRequest(field: "ids", "must be a list of error ids")
+        }
         var found: [String] = []
         for (index, item) in list.enumerated() {
             guard let id = item.string, UUID(uuidString: id) != nil else {

@@ -6,10 +6,11 @@ import WireProtocol
 package struct IndexerClient: Sendable {
     private let caller: ServiceCaller
 
-    /// `apiKey` goes out as Qdrant's `api-key`.
-    package init(client: HTTPClient, url: String, apiKey: String?) {
+    /// `apiKey` goes out as Qdrant's `api-key`; by the `internalToken` our indexer knows the suite's own writes.
+    package init(client: HTTPClient, url: String, apiKey: String?, internalToken: String? = nil) {
+        let key = (apiKey ?? internalToken).map { [("api-key", $0)] } ?? []
         caller = ServiceCaller(
-            service: "vector store", url: url, client: client, headers: apiKey.map { [("api-key", $0)] } ?? [])
+            service: "vector store", url: url, client: client, headers: key + ServiceCaller.bearer(internalToken))
     }
 
     /// Throws when the store does not answer.

@@ -11,9 +11,10 @@ extension SyncJobStore {
 
     /// Every collection that was used, with its store's id.
     package func incarnations() async throws -> [(collection: String, incarnation: String)] {
-        try await pool.query("SELECT collection_id, incarnation FROM store_incarnations ORDER BY collection_id").compactMap { row in
-            row.text(0).flatMap { collection in row.text(1).map { (collection, $0) } }
-        }
+        try await pool.query("SELECT collection_id, incarnation FROM store_incarnations ORDER BY collection_id")
+            .compactMap { row in
+                row.text(0).flatMap { collection in row.text(1).map { (collection, $0) } }
+            }
     }
 
     /// Remembers the store's id for a collection. When it is not the one known (a lost volume, a collection made anew), everything known
@@ -26,10 +27,13 @@ extension SyncJobStore {
             let known = try await known(collection, transaction)
             if known == incarnation { return false }
             if known != nil {
-                try await forget(collection, reason: "the store's collection \(collection) is not the one it was: sync again", transaction)
+                try await forget(
+                    collection, reason: "the store's collection \(collection) is not the one it was: sync again",
+                    transaction)
             }
             _ = try await transaction.query(
-                "INSERT INTO store_incarnations (collection_id, incarnation) VALUES ($1, $2)", [.text(collection), .text(incarnation)])
+                "INSERT INTO store_incarnations (collection_id, incarnation) VALUES ($1, $2)",
+                [.text(collection), .text(incarnation)])
             return known != nil
         }
     }
@@ -39,7 +43,9 @@ extension SyncJobStore {
     package func forgetCollection(physical collection: String, incarnation: String? = nil) async throws {
         try await alone(with: collection) { transaction in
             if let incarnation, try await known(collection, transaction) != incarnation { return }
-            try await forget(collection, reason: "the collection \(collection) is not in the store any more: sync again", transaction)
+            try await forget(
+                collection, reason: "the collection \(collection) is not in the store any more: sync again", transaction
+            )
         }
     }
 
@@ -57,13 +63,16 @@ extension SyncJobStore {
     }
 
     private func known(_ collection: String, _ transaction: PostgresTransaction) async throws -> String? {
-        try await transaction.query("SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)]).first?.text(0)
+        try await transaction.query(
+            "SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)]
+        ).first?.text(0)
     }
 
     /// All or nothing. A job that did not complete begins anew when it is resumed: what it had stored is lost.
     private func forget(_ collection: String, reason: String, _ transaction: PostgresTransaction) async throws {
         for row in try await transaction.query(
-            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running') ORDER BY id", [.text(collection)])
+            "SELECT id FROM sync_jobs WHERE collection_id = $1 AND status IN ('pending', 'running') ORDER BY id",
+            [.text(collection)])
         {
             let id = row.text(0) ?? ""
             try await lock(job: id, transaction)
@@ -78,22 +87,30 @@ extension SyncJobStore {
             batches AS (DELETE FROM sync_batches WHERE job_id IN (SELECT id FROM job) RETURNING id)
             DELETE FROM sync_batch_bodies WHERE batch_id IN (SELECT id FROM batches)
             """, [.text(collection)])
-        let dropped = try await transaction.query("DELETE FROM record_states WHERE collection_id = $1", [.text(collection)]).affected
+        let dropped = try await transaction.query(
+            "DELETE FROM record_states WHERE collection_id = $1", [.text(collection)]
+        ).affected
         _ = try await transaction.query("DELETE FROM sync_watermarks WHERE collection_id = $1", [.text(collection)])
         _ = try await transaction.query("DELETE FROM store_incarnations WHERE collection_id = $1", [.text(collection)])
-        log.warning("collection.forgotten", ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
+        log.warning(
+            "collection.forgotten",
+            ["collection": .string(collection), "records": JSONValue(dropped), "reason": .string(reason)])
     }
 
     /// Runs `body` while no job of the collection is made or resumed.
-    private func alone<R: Sendable>(with collection: String, _ body: (PostgresTransaction) async throws -> R) async throws -> R {
+    private func alone<R: Sendable>(with collection: String, _ body: (PostgresTransaction) async throws -> R)
+        async throws -> R
+    {
         try await pool.transaction { transaction in
-            _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", [.text(collection)])
+            _ = try await transaction.query(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", [.text(collection)])
             return try await body(transaction)
         }
     }
 
     /// What makes a job active takes part in this: it comes before everything of the collection is forgotten, or after.
     func passGate(of collection: String, _ transaction: PostgresTransaction) async throws {
-        _ = try await transaction.query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 8))", [.text(collection)])
+        _ = try await transaction.query(
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 8))", [.text(collection)])
     }
 }

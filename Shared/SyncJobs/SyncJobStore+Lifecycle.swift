@@ -205,7 +205,8 @@ extension SyncJobStore {
         }
     }
     func lock(job id: String, _ transaction: PostgresTransaction) async throws {
-        _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
+        _ = try await transaction.query(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [.text(id.lowercased())])
     }
 
     /// Before the shared lock on the job rows: a queue that is fair to whoever wants to change a job, which row locks are not (a

@@ -35,7 +35,8 @@ package struct SyncJobStore: Sendable {
                         """,
                         [
                             .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
-                            .json([UInt8](try JSONEncoder().encode(options))), .json(JSONValue.object(metadata).serializedBytes),
+                            .json([UInt8](try JSONEncoder().encode(options))),
+                            .json(JSONValue.object(metadata).serializedBytes),
                         ])[0].text(0)
                 }
                 return try await existing(id ?? "")

@@ -189,7 +189,9 @@ package final class QueueConsumer: Sendable {
     }
 
     /// Only a hint, as the queue's own.
-    package func setEpoch(job: String, epoch: Int) async throws(RedisError) { try await work.setEpoch(job: job, epoch: epoch) }
+    package func setEpoch(job: String, epoch: Int) async throws(RedisError) {
+        try await work.setEpoch(job: job, epoch: epoch)
+    }
 
     // MARK: - Finishing
 

@@ -96,7 +96,8 @@ package final class WorkQueue: Sendable {
 
     /// Only a hint that lets a service stop early; PostgreSQL decides. It only rises.
     package func setEpoch(job: String, epoch: Int) async throws(RedisError) {
-        _ = try await redis.run(QueueScripts.raiseEpoch, keys: [QueueKey.epoch(job)], arguments: [RedisArgument(epoch), "604800"])
+        _ = try await redis.run(
+            QueueScripts.raiseEpoch, keys: [QueueKey.epoch(job)], arguments: [RedisArgument(epoch), "604800"])
     }
     package func epochHint(job: String) async -> Int? {
         (try? await redis.send("GET", RedisArgument(QueueKey.epoch(job))))?.integer.map { Int($0) }

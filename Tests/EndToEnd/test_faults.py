@@ -220,6 +220,8 @@ def test_several_faults_in_one_job(case, turn):
             case.suite.redis.flush()
         else:
             case.suite.postgres.restart()
+    for service in case.suite.services.values():
+        service.wait_until_ready()
     case.finish(job_id, embedder_cuts=cuts, lost_cache=lost, limit=180)
 
 
@@ -312,8 +314,8 @@ def test_a_store_lost_while_nothing_runs_is_filled_again(case):
 def test_a_claim_that_kills_its_consumer_is_taken_apart(case, failpoint):
     service = case.suite[service_of(failpoint)]
     case.new_texts()
-    assert service.stop() == 0
     job_id = case.start()
+    assert service.stop() == 0
     for _ in range(6):
         service.start(wait=False, FAILPOINT=f"{failpoint}:1:abort")
         case.wait_until(f"{failpoint} reached", lambda: not service.is_running)

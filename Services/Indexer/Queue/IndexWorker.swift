@@ -122,7 +122,9 @@ struct IndexWorker: Service {
             } catch StoreError.collectionNotFound {
                 log.error("store.collection_missing", ["collection": .string(name)])
                 try await jobs.forgetCollection(physical: name)
-                for batch in batches where batch.header.collection == name { try await consumer.endEpoch(of: batch.header) }
+                for batch in batches where batch.header.collection == name {
+                    try await consumer.endEpoch(of: batch.header)
+                }
             }
         }
         return known

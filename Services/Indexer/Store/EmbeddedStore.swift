@@ -240,11 +240,14 @@ extension EmbeddedStore: Service {
     /// A collection whose files were deleted under it is no collection any more: what memory still has of it ends with the process.
     func dropLost() async throws {
         for collection in collections where await !collection.writer.isOnDisk() {
-            log.error("collection.lost", ["collection": .string(collection.name), "folder": .string(collection.folder)])
+            log.error(
+                "collection.lost", ["collection": .string(collection.name), "folder": .string(collection.folder)])
             try await keeper.run { [self] in
                 try holdFolder()
                 let aliases = catalogue.withLock { catalogue in
-                    if catalogue.collections[collection.name] === collection { catalogue.collections[collection.name] = nil }
+                    if catalogue.collections[collection.name] === collection {
+                        catalogue.collections[collection.name] = nil
+                    }
                     catalogue.aliases = catalogue.aliases.filter { $0.value != collection.name }
                     return catalogue.aliases
                 }
@@ -312,6 +315,7 @@ private final class FolderLock: Sendable {
     /// False when the file was deleted: another process could lock a new one.
     var isHeld: Bool {
         var (own, named) = (stat(), stat())
-        return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino && own.st_dev == named.st_dev
+        return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino
+            && own.st_dev == named.st_dev
     }
 }
