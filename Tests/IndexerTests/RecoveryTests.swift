@@ -11,6 +11,23 @@ struct RecoveryTests {
     let folder: StoreFolder
     init() throws { folder = try StoreFolder() }
 
+    @Test func aFolderDeletedUnderTheStoreTakesNoMoreWrites() async throws {
+        let store = try folder.open()
+        try await store.createCollection("c", .unnamed(2))
+        try await store.write([.upsert(1, [1, 0])], to: "c")
+        let before = try await store.collection("c").incarnation
+        try FileManager.default.removeItem(atPath: folder.path)
+        await #expect(throws: StoreError.self) { try await store.write([.upsert(2, [0, 1])], to: "c") }
+        try await store.dropLost()
+        await #expect(throws: StoreError.collectionNotFound("c")) { try await store.collection("c") }
+        #expect(throws: StoreError.inUse(path: folder.path)) { try folder.open() }
+
+        try await store.createCollection("c", .unnamed(2))
+        try await store.write([.upsert(3, [1, 1])], to: "c")
+        #expect(try await store.collection("c").incarnation != before)
+        #expect(try await store.count(nil, in: "c") == 1)
+    }
+
     /// Five requests of one point each; answers where each one's record ends in the log.
     private func fiveRequests() async throws -> [Int] {
         let store = try folder.open()

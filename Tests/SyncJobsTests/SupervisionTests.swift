@@ -150,6 +150,38 @@ import WireProtocol
         #expect(try await suite.harvest(try await suite.begin(), [record("a", "A", "1")]).upserts == 1)
     }
 
+    @Test func aJobOfALostCollectionBeginsAnewWhenItGoesOn() async throws {
+        let suite = try await SyncFixture()
+        try await suite.jobs.setIncarnation("one", of: "products")
+        let cancelled = try await suite.begin(.webhook)
+        _ = try await suite.harvest(cancelled, [record("w", "W", "1")])
+        try await suite.jobs.cancel(id: cancelled.id)
+        let job = try await suite.begin()
+        let page = try await suite.harvest(job, [record("a", "A", "1"), record("b", "B", "1")], isLast: false)
+        try await suite.apply(page.batches)
+        try await suite.jobs.forgetCollection(physical: "products", incarnation: "another")
+        #expect(try await suite.jobs.job(id: job.id)?.status == .running)
+
+        try await suite.jobs.forgetCollection(physical: "products", incarnation: "one")
+        let failed = try #require(try await suite.jobs.job(id: job.id))
+        #expect((failed.status, failed.ok, failed.epoch) == (.failed, 2, 2))
+        #expect(failed.errorMessage?.contains("products") == true)
+        #expect(try await suite.jobs.incarnation(of: "products") == nil)
+        #expect(try await suite.state(of: "a") == nil)
+        #expect(try await suite.jobs.cursors(jobID: cancelled.id).isEmpty)
+
+        let resumed = try await suite.jobs.resume(id: job.id)
+        #expect((resumed.read, resumed.ok) == (0, 0))
+        #expect(resumed.startSequence > job.startSequence)
+        #expect(try await suite.jobs.jobsToHarvest(silentFor: .zero).map(\.jobID) == [job.id])
+        let state = try #require(try await suite.jobs.begin(jobID: job.id, epoch: resumed.epoch))
+        #expect(state.cursors == [SyncCursor(shard: 0)])
+        try await suite.apply(try await suite.harvest(state.job, [record("a", "A", "1"), record("b", "B", "1")]).batches)
+        try await suite.jobs.deletesPlanned(state.job)
+        let finished = try #require(try await suite.jobs.finish(job.id))
+        #expect((finished.totalRecords, finished.ok, finished.skipped) == (2, 2, 0))
+    }
+
     @Test func jobsAreListedNewestFirstWithTheirCounters() async throws {
         let suite = try await SyncFixture()
         let first = try await suite.sync([record("a", "A", "1")])

@@ -112,5 +112,7 @@ struct WorkQueueTests {
         #expect(await fixture.queue.epochHint(job: "a") == nil)
         try await fixture.queue.setEpoch(job: "a", epoch: 3)
         #expect(await fixture.queue.epochHint(job: "a") == 3)
+        try await fixture.queue.setEpoch(job: "a", epoch: 2)  // of a worker that comes late
+        #expect(await fixture.queue.epochHint(job: "a") == 3)
     }
 }
