@@ -176,7 +176,8 @@ import WireProtocol
         #expect(try await suite.jobs.jobsToHarvest(silentFor: .zero).map(\.jobID) == [job.id])
         let state = try #require(try await suite.jobs.begin(jobID: job.id, epoch: resumed.epoch))
         #expect(state.cursors == [SyncCursor(shard: 0)])
-        try await suite.apply(try await suite.harvest(state.job, [record("a", "A", "1"), record("b", "B", "1")]).batches)
+        try await suite.apply(
+            try await suite.harvest(state.job, [record("a", "A", "1"), record("b", "B", "1")]).batches)
         try await suite.jobs.deletesPlanned(state.job)
         let finished = try #require(try await suite.jobs.finish(job.id))
         #expect((finished.totalRecords, finished.ok, finished.skipped) == (2, 2, 0))
