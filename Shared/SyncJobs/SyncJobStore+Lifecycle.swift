@@ -24,7 +24,7 @@ extension SyncJobStore {
             throw epoch.map { $0 != job.epoch } == true
                 ? SyncJobsError.replaced(jobID: id) : SyncJobsError.wrongStatus(id: id, status: job.status)
         }
-        log.info(status == .failed ? "job.failed" : "job.cancelled", ["job": .string(id), "reason": .string(reason)])
+        log.with(job).info(status == .failed ? "job.failed" : "job.cancelled", ["reason": .string(reason)])
         return job
     }
 
@@ -88,10 +88,9 @@ extension SyncJobStore {
             throw epoch.map { $0 != job.epoch } == true
                 ? SyncJobsError.replaced(jobID: id) : SyncJobsError.wrongStatus(id: id, status: job.status)
         }
-        log.info(
+        log.with(job).info(
             "job.resumed",
             [
-                "job": .string(id), "epoch": JSONValue(job.epoch),
                 "records_not_read_again": .integer(saved.int(0) ?? 0),
                 "records_not_done_again": .integer(saved.int(1) ?? 0), "batches_waiting": .integer(saved.int(2) ?? 0),
             ])
@@ -137,10 +136,10 @@ extension SyncJobStore {
         guard let deleted else { return nil }
         let job = try await existing(id)
         if deleted > 0 { try await purgeTombstones(of: job) }
-        log.info(
+        log.with(job).info(
             "job.completed",
             [
-                "job": .string(id), "ok": .integer(job.ok), "skipped": .integer(job.skipped),
+                "ok": .integer(job.ok), "skipped": .integer(job.skipped),
                 "failed": .integer(job.failed),
                 "deleted": .integer(job.deleted),
             ])

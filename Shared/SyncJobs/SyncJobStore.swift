@@ -201,3 +201,9 @@ extension SyncError {
             resolved: row.bool("resolved") ?? false, createdAt: Timestamp(milliseconds: row.int("created") ?? 0))
     }
 }
+
+extension Log {
+    func with(_ job: SyncJob) -> Log {
+        with(jobID: job.id, epoch: job.epoch, traceparent: job.metadata["traceparent"]?.string)
+    }
+}

@@ -47,7 +47,7 @@ struct HarvestWorker: Service {
 
     private func harvest(_ delivery: Delivery, until shutdown: Shutdown) async {
         let message = delivery.message
-        let log = log.with(["job": .string(message.jobID), "epoch": JSONValue(message.epoch)])
+        let log = log.with(message)
         failpoints.reach("harvester.after-claim")
         do {
             guard let state = try await jobs.begin(jobID: message.jobID, epoch: message.epoch) else {
@@ -85,7 +85,8 @@ struct HarvestWorker: Service {
         }
         let connector = try await connectors.connector(for: datasource)
         let trace = delivery.message.traceparent.flatMap(TraceContext.init(traceparent:))?.child() ?? TraceContext()
-        let log = log.with(["datasource": .string(datasource.id), "trace_id": .string(trace.traceID)])
+        var log = log.with(["datasource_id": .string(datasource.id)])
+        if delivery.message.traceparent == nil { log = log.with(["trace_id": .string(trace.traceID)]) }
         log.info(
             "harvest.started", ["type": .string(state.job.type.rawValue), "source": .string(datasource.type.rawValue)])
         let run = HarvestRun(

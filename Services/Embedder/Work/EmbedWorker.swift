@@ -250,14 +250,8 @@ struct EmbedWorker: Service {
         metrics.add("suite_embedder_records_total", Double(records), help: "Records passed on to the index")
         metrics.add("suite_embedder_records_failed_total", Double(failed), help: "Records passed on without a vector")
         for work in works {
-            let message = work.delivery.message
-            log.debug(
-                "batch.embedded",
-                [
-                    "job_id": .string(message.jobID), "batch_id": .integer(message.batchID),
-                    "epoch": JSONValue(message.epoch),
-                    "records": JSONValue(work.batch.records.count),
-                ])
+            log.with(work.delivery.message).debug(
+                "batch.embedded", ["records": JSONValue(work.batch.records.count)])
         }
     }
 

@@ -72,7 +72,7 @@ struct IndexWorker: Service {
                 let (attempts, ids) = (failures, batches.map { JSONValue.integer($0.header.batchID) })
                 log.warning(
                     "batches.not_applied",
-                    ["attempt": JSONValue(attempts), "batches": .array(ids), "error": .string("\(fault)")])
+                    ["attempt": JSONValue(attempts), "batch_ids": .array(ids), "error": .string("\(fault)")])
                 metrics.add(
                     "suite_indexer_apply_failures_total", help: "Index transactions that failed and are tried again.")
                 if ContinuousClock.now - begun >= settings.outageLimit {
@@ -190,12 +190,7 @@ struct IndexWorker: Service {
             "suite_indexer_apply_seconds", Double(duration.milliseconds) / 1000,
             help: "Index transactions with their store writes.")
         for batch in batches {
-            log.debug(
-                "batch.applied",
-                [
-                    "job_id": .string(batch.header.jobID), "batch_id": .integer(batch.header.batchID),
-                    "epoch": JSONValue(batch.header.epoch), "records": JSONValue(batch.records.count),
-                ])
+            log.with(batch.header).debug("batch.applied", ["records": JSONValue(batch.records.count)])
         }
     }
 
