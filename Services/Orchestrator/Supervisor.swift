@@ -30,6 +30,8 @@ final class Supervisor: Service {
     private let log: Log
     private let wakeUp = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     private let ticks = Mutex(0)
+    /// Epochs by job that Redis has.
+    private let told = Mutex<[String: Int]>([:])
     private static let pushAtOnce = 100
 
     init(
@@ -90,6 +92,7 @@ final class Supervisor: Service {
             try await pushAgain(olderThan: wasEmptied ? .zero : timing.pushAge)
         }
         try await endJobs()
+        try await tellWorkers()
         if tick % timing.removalEvery == 1 { try await removeOldJobs() }
     }
 
@@ -154,6 +157,17 @@ final class Supervisor: Service {
                     reason: "no progress for \(minutes) minutes: mend the cause and resume the job"))
             log.error("job.stalled", ["job_id": .string(job.id)])
         }
+    }
+
+    /// A job that has just failed or was cancelled, by whomever: the embedder stops before it pays for more of it.
+    private func tellWorkers() async throws {
+        let ended = try await jobs.endedEpochs(within: .seconds(30))
+        let news = told.withLock { told in
+            let news = ended.filter { told[$0.key] != $0.value }
+            told = ended
+            return news
+        }
+        for (job, epoch) in news { try await queue.setEpoch(job: job, epoch: epoch) }
     }
 
     private func count(_ job: SyncJob) {

@@ -48,7 +48,7 @@ extension SyncJobStore {
                 batches.append(
                     QueuedBatch(message: .reference(to: header, attempt: Int(row.int(2) ?? 0) + 1), body: body))
             } catch {
-                log.error("batch.unreadable", ["batch": .integer(id), "error": .string("\(error)")])
+                log.error("batch.unreadable", ["batch_id": .integer(id), "error": .string("\(error)")])
                 try await pool.transaction { try await bury($0, id, [], type: "batch_unreadable", message: "\(error)") }
             }
         }
@@ -123,7 +123,7 @@ extension SyncJobStore {
         log.warning(
             "batch.split",
             [
-                "batch": .integer(batch.header.batchID), "job": .string(batch.header.jobID),
+                "batch_id": .integer(batch.header.batchID), "job_id": .string(batch.header.jobID),
                 "records": JSONValue(ids.count),
             ])
     }
@@ -148,10 +148,21 @@ extension SyncJobStore {
                 record.failure = failure
                 return record
             }, jobID: jobID)
-        log.error("batch.dead", ["batch": .integer(id), "job": .string(jobID), "type": .string(type)])
+        log.error("batch.dead", ["batch_id": .integer(id), "job_id": .string(jobID), "type": .string(type)])
     }
 
     // MARK: - Jobs to look after
+
+    /// The epochs of jobs that failed or were cancelled lately.
+    package func endedEpochs(within period: Duration) async throws -> [String: Int] {
+        let rows = try await pool.query(
+            """
+            SELECT id, epoch FROM sync_jobs
+            WHERE status IN ('failed', 'cancelled') AND completed_at > now() - $1::int8 * interval '1 second'
+            """, [.int(period.components.seconds)])
+        return Dictionary(
+            rows.map { ($0.text(0) ?? "", Int($0.int(1) ?? 0)) }, uniquingKeysWith: { first, _ in first })
+    }
 
     /// Running jobs that are proven complete, or whose numbers cannot reconcile: `reconcile` each.
     package func finishable() async throws -> [String] {

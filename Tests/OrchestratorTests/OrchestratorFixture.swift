@@ -6,6 +6,7 @@ import Redis
 import ServiceRuntime
 import TestServers
 import WireProtocol
+import WorkQueue
 
 @testable import Orchestrator
 
@@ -14,6 +15,8 @@ struct OrchestratorFixture {
     static let key = "test-key-0123456789"
     let router: Router
     let parts: OrchestratorParts
+    let pool: PostgresPool
+    let queue: WorkQueue
 
     init() async throws {
         let environment = Environment([
@@ -26,13 +29,12 @@ struct OrchestratorFixture {
             "DATA_PROCESSOR_URL": "http://127.0.0.1:9", "AI_STATUS_URL": "http://127.0.0.1:9",
         ])
         let configuration = try OrchestratorConfiguration(from: environment)
-        let pool = PostgresPool(
+        pool = PostgresPool(
             url: configuration.databaseURL, size: 4, log: .silent, metrics: nil, applicationName: "orchestrator-tests")
         for migrator in OrchestratorParts.migrators(pool: pool) { _ = try await migrator.up() }
-        parts = OrchestratorParts(
-            configuration, pool: pool, redis: RedisConnection(url: configuration.redisURL, log: .silent),
-            metrics: Metrics(),
-            log: .silent)
+        let redis = RedisConnection(url: configuration.redisURL, log: .silent)
+        queue = WorkQueue(redis: redis, metrics: Metrics(), log: .silent)
+        parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: Metrics(), log: .silent)
         _ = try await parts.keys.bootstrap(preset: Self.key)
         router = await parts.routes().router(metrics: Metrics(), shutdown: Shutdown())
     }
