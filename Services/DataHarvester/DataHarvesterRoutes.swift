@@ -19,6 +19,7 @@ struct DataHarvesterRoutes: Sendable {
     }
 
     static let version = "0.1.0"
+    private static let countLimit = Duration.seconds(5)
 
     func router(shutdown: Shutdown) -> Router {
         let document = DataHarvesterDocument.json.serializedBytes
@@ -86,7 +87,7 @@ struct DataHarvesterRoutes: Sendable {
         let page = try await connector.readPage(after: nil, limit: request.limit, window: nil)
         var answer = try await SourcePreview(request, processor: processor).json(page)
         do {
-            let count = try await connector.count()
+            let count = try await counted(connector)
             answer["total"] = JSONValue(count.rows)
             answer["total_is_exact"] = .bool(count.isExact)
         } catch let error as SourceError where error.code == .timedOut {
@@ -94,5 +95,18 @@ struct DataHarvesterRoutes: Sendable {
             answer["total_is_exact"] = false
         }
         return answer
+    }
+
+    /// Who waits for a preview does not wait until a big file has been read through.
+    private func counted(_ connector: any Connector) async throws -> SourceCount {
+        try await withThrowingTaskGroup(of: SourceCount.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await connector.count() }
+            group.addTask {
+                try await Task.sleep(for: Self.countLimit)
+                throw SourceError(.timedOut, "counting takes too long")
+            }
+            return try await group.next() ?? SourceCount(rows: 0, isExact: false)
+        }
     }
 }

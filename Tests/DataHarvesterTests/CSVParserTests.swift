@@ -159,7 +159,7 @@ private func parse(_ text: [UInt8], delimiter: Character = ",", part: Int = .max
         #expect(
             found.failures.map { "\($0.failure.type) \($0.failure.message)" } == [
                 "row_malformed line 3: expected 2 columns, got 1", "row_malformed line 4: expected 2 columns, got 3",
-                "invalid_encoding line 5: column name is not utf-8 text",
+                "invalid_encoding line 5: column name is not utf-8 text: if the file has another encoding, set connectionConfig.encoding",
                 "invalid_encoding line 6: column name holds a zero byte",
             ])
     }

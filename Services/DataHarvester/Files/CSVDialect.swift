@@ -41,7 +41,7 @@ struct CSVDialect: Sendable, Equatable {
                 guard let name = parser.text(field) else {
                     throw SourceError(
                         .unreadableFile,
-                        "line \(line): column \(names.count + 1) of the header is not UTF-8: set the encoding",
+                        "line \(line): column \(names.count + 1) of the header is not UTF-8: set connectionConfig.encoding",
                         field: "connectionConfig.encoding")
                 }
                 names.append(name)

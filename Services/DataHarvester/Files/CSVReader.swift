@@ -129,7 +129,7 @@ actor CSVReader {
             }
             if parser.hasZeroByte(field) { return fail("invalid_encoding", "column \(name) holds a zero byte") }
             guard let text = parser.text(field) else {
-                return fail("invalid_encoding", "column \(name) is not \(self.text.encoding.rawValue) text")
+                return fail("invalid_encoding", "column \(name) is not \(self.text.encoding.rawValue) text: if the file has another encoding, set connectionConfig.encoding")
             }
             members.append((name, .string(text)))
         }
@@ -164,6 +164,7 @@ actor CSVReader {
     }
 
     private func readMore() async throws {
+        try Task.checkCancellation()
         let hasMore = try await part { opened?.parser.append($0) }
         if !hasMore {
             opened?.parser.finish()
