@@ -65,6 +65,12 @@ def cpu_of_tree(process):
     return total
 
 
+def anonymous(process):
+    """Bytes that are the process' own, not pages of files."""
+    with open(f"/proc/{process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon:"))
+
+
 class Meter:
     def __init__(self, processes):
         self.processes = processes
@@ -144,6 +150,7 @@ def pipeline(folder):
         search(suite)
         for service in suite.services.values():
             say(f"peak resident MB, {service.name}", service.peak_rss() / 2**20, "≤ 600" if service.name == "indexer" else "≤ 150")
+        say("indexer after it, MB of its own (the rest is mapped files)", anonymous(suite["indexer"]) / 2**20)
         suite.stop_services()
         peer(suite, stub)
     finally:

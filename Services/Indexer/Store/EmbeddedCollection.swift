@@ -229,7 +229,7 @@ final class EmbeddedCollection: Sendable {
             let scan = VectorScan(
                 snapshot: snapshot, mask: mask, vector: position, size: vector.size, distance: vector.distance)
             let wantedCount = min(query.offset + query.limit, snapshot.liveCount)
-            let found = await scan.best(wantedCount, near: target.values, exact: query.exact, pool: pool)
+            let found = try await scan.best(wantedCount, near: target.values, exact: query.exact, pool: pool)
             return try found.dropFirst(query.offset).compactMap { candidate in
                 let score = vector.distance.presented(candidate.score)
                 if let threshold = query.scoreThreshold {

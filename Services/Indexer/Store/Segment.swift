@@ -8,6 +8,9 @@ final class Block: @unchecked Sendable {
     static let slots = 1 << shift
 
     struct Vectors {
+        let source: StoreFile
+        /// Where the block's rows begin in `source`.
+        let offset: Int
         let file: MappedMemory
         let codes: MappedMemory
         let scales: MappedMemory
@@ -53,6 +56,13 @@ struct SegmentView: Sendable {
     func slot(_ index: Int) -> vector_slot { blocks[index >> Block.shift].slots[index & (Block.slots - 1)] }
     func floats(_ vector: Int, of slot: Int, size: Int) -> UnsafePointer<Float> {
         blocks[slot >> Block.shift].vectors[vector].floats + (slot & (Block.slots - 1)) * size
+    }
+    /// Copies a row out of its file. Where single rows are looked at all over the file, looking through the mapping would make all
+    /// of it this process' memory: the kernel maps 64 KB around each.
+    func readFloats(_ vector: Int, of slot: Int, into row: UnsafeMutableBufferPointer<Float>) throws {
+        let block = blocks[slot >> Block.shift].vectors[vector]
+        try block.source.read(
+            into: UnsafeMutableRawBufferPointer(row), at: block.offset + (slot & (Block.slots - 1)) * row.count * 4)
     }
     func payload(of slot: Int) -> UnsafeRawBufferPointer {
         let record = self.slot(slot)
@@ -229,6 +239,7 @@ final class Segment: @unchecked Sendable {
             let first = view.blocks.count * Block.slots
             let vectors = try zip(vectorFiles, sizes).map { file, size in
                 Block.Vectors(
+                    source: file, offset: first * size * 4,
                     file: try file.map(at: first * size * 4, count: Block.slots * size * 4),
                     codes: try MappedMemory(anonymous: Block.slots * vector_code_stride(size)),
                     scales: try MappedMemory(anonymous: Block.slots * 4))

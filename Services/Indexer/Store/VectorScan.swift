@@ -22,7 +22,7 @@ struct VectorScan: Sendable {
     private static let minimumCandidates = 50
 
     /// The `wanted` best, best first, with float32 scores; of equals the older slot first.
-    func best(_ wanted: Int, near target: [Float], exact: Bool, pool: ScanPool) async -> [vector_candidate] {
+    func best(_ wanted: Int, near target: [Float], exact: Bool, pool: ScanPool) async throws -> [vector_candidate] {
         guard wanted > 0, !snapshot.view.blocks.isEmpty else { return [] }
         if exact || distance.metric != VECTOR_DOT {
             let found = await scan(capacity: wanted, bytesPerRow: size * 4, pool: pool) {
@@ -37,15 +37,19 @@ struct VectorScan: Sendable {
             block, mask, rows, first, heap in
             vector_scan_codes(query.handle, block.code, block.scale, mask, rows, first, heap)
         }
-        return rescored(candidates, near: target, wanted)
+        return try rescored(candidates, near: target, wanted)
     }
 
-    private func rescored(_ candidates: [vector_candidate], near target: [Float], _ wanted: Int) -> [vector_candidate] {
+    private func rescored(
+        _ candidates: [vector_candidate], near target: [Float], _ wanted: Int
+    ) throws -> [vector_candidate] {
         var heap = vector_heap_create(UInt32(wanted))
         defer { vector_heap_free(&heap) }
+        let row = UnsafeMutableBufferPointer<Float>.allocate(capacity: size)
+        defer { row.deallocate() }
         for candidate in candidates {
-            let floats = snapshot.view.floats(vector, of: Int(candidate.slot), size: size)
-            vector_heap_push(&heap, vector_dot(target, floats, size), candidate.slot)
+            try snapshot.view.readFloats(vector, of: Int(candidate.slot), into: row)
+            vector_heap_push(&heap, vector_dot(target, row.baseAddress, size), candidate.slot)
         }
         return Self.sorted(&heap)
     }
