@@ -196,6 +196,7 @@ def test_at_a_random_moment(case, name, how):
 @pytest.mark.parametrize("turn", range(8))
 def test_several_faults_in_one_job(case, turn):
     chance = draw(f"several{turn}")
+    case.stub.delay = 3 * DELAY
     case.new_texts()
     job_id = case.start()
     cuts = lost = 0
@@ -319,6 +320,7 @@ def test_a_claim_that_kills_its_consumer_is_taken_apart(case, failpoint):
     for _ in range(6):
         service.start(wait=False, FAILPOINT=f"{failpoint}:1:abort")
         case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
+        case.wait_until("its claim is given back", lambda: not any(name.startswith("proc:") for name in case.suite.redis.lists()))
     service.start()
     case.finish(job_id, limit=180)
     states = dict(case.suite.postgres.psql(
