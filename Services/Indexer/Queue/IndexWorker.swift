@@ -113,6 +113,7 @@ struct IndexWorker: Service {
     private func knownCollections(of batches: [RecordBatch]) async throws -> Set<String> {
         var known = Set<String>()
         for name in Set(batches.map(\.header.collection)) {
+            let before = try await jobs.incarnation(of: name)
             do {
                 let incarnation = try await store.collection(name).incarnation
                 if try await jobs.setIncarnation(incarnation, of: name) {
@@ -121,9 +122,9 @@ struct IndexWorker: Service {
                 known.insert(name)
             } catch StoreError.collectionNotFound {
                 log.error("store.collection_missing", ["collection": .string(name)])
-                try await jobs.forgetCollection(physical: name)
+                if let before { try await jobs.forgetCollection(physical: name, incarnation: before) }
                 for batch in batches where batch.header.collection == name {
-                    try await consumer.endEpoch(of: batch.header)
+                    await endJob(of: batch.header, because: "the collection \(name) is not in the store any more: sync again")
                 }
             }
         }
@@ -168,8 +169,8 @@ struct IndexWorker: Service {
         await attempt("fail_job") {
             do {
                 _ = try await jobs.fail(id: header.jobID, epoch: header.epoch, reason: reason)
-                try await consumer.endEpoch(of: header)
             } catch SyncJobsError.wrongStatus, SyncJobsError.replaced {}  // it has ended, or goes on without this batch
+            try await consumer.endEpoch(of: header)
         }
     }
 
