@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import make_catalogue
 from suite import ROOT, SERVICES, StartError, Suite, binaries, is_free
 
-SEARCHES = ["keep my coffee hot on the train", "helps a newborn fall asleep", "shoes for muddy mountain paths"]
+SEARCHES = ["a cup that keeps drinks hot on my commute", "helps a newborn fall asleep", "shoes for muddy mountain paths"]
 
 
 class Stop(Exception):
