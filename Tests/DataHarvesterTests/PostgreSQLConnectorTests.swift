@@ -135,13 +135,24 @@ func readAll(_ connector: any Connector, limit: Int = 1000, window: ChangeWindow
         #expect(try await fixture.connector(table: "odd", key: "fixed").readByKeys(["17", "n3"]).rows.count == 2)
     }
 
+    @Test func anErrorAboutAValueDoesNotQuoteIt() async throws {
+        let fixture = try await SourceFixture()
+        let connector = fixture.connector("SELECT id, sku::integer AS sku FROM products")
+        await #expect {
+            _ = try await connector.readPage(after: nil, limit: 5, window: nil)
+        } throws: { error in
+            let text = "\(error)"
+            return text.contains("invalid input syntax for type integer") && !text.contains("S-1")
+        }
+    }
+
     @Test func valuesComeAsJSON() async throws {
         let fixture = try await SourceFixture()
         let connector = fixture.connector(
             """
             SELECT 1 AS id, 12.50::numeric AS price, 12345678901234567.89::numeric AS exact, 9007199254740993::bigint AS big,
                 1.5::float8 AS ratio, 'NaN'::float8 AS nan, true AS flag, NULL::text AS nothing, '{"a":[1,2]}'::jsonb AS doc,
-                timestamptz '2024-01-31 12:00:00.5+02' AS moment, timestamp '2024-01-31 12:00:00' AS local, date '2024-01-31' AS day,
+                timestamptz '2024-01-31 12:00:00.5+02' AS moment, timestamptz '2024-01-31 12:00:00+02' AS whole, timestamp '2024-01-31 12:00:00' AS local, date '2024-01-31' AS day,
                 '\\x00ff'::bytea AS raw, ARRAY['a b','c"d',NULL] AS words, ARRAY[[1,2],[3,4]] AS grid, 'abc'::char(6) AS padded,
                 '3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11'::uuid AS uuid, interval '1 day' AS span, '[0:1]={1,2}'::int[] AS bounded
             """)
@@ -150,6 +161,7 @@ func readAll(_ connector: any Connector, limit: Int = 1000, window: ChangeWindow
             "id": 1, "price": 12.5, "exact": "12345678901234567.89", "big": 9_007_199_254_740_993, "ratio": 1.5,
             "nan": nil, "flag": true,
             "nothing": nil, "doc": ["a": [1, 2]], "moment": "2024-01-31T10:00:00.5Z", "local": "2024-01-31T12:00:00Z",
+            "whole": "2024-01-31T10:00:00Z",
             "day": "2024-01-31", "raw": "AP8=", "words": ["a b", "c\"d", nil], "grid": [[1, 2], [3, 4]],
             "padded": "abc",
             "uuid": "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11", "span": "P1D", "bounded": "[0:1]={1,2}",

@@ -535,6 +535,8 @@ actor PostgreSQLConnector: Connector {
         case "53300", "57P03", "53400": return SourceError(.busy, message)
         case "57P01", "57P02": return SourceError(.connectionLost, message)
         default:
+            // A data exception quotes the value, which is a customer's.
+            let message = state.hasPrefix("22") ? message.replacing(/"[^"]*"/, with: "\"…\"") : message
             if ["42", "22", "0A", "21", "2F", "P0", "25"].contains(String(state.prefix(2))) {
                 return query(.invalidQuery, "\(message) (SQLSTATE \(state))")
             }

@@ -99,7 +99,7 @@ enum PostgreSQLValues {
             return text(bytes)
         }
         var end = bytes.count
-        if end > 22, bytes[end - 3] == UInt8(ascii: "+") || bytes[end - 3] == UInt8(ascii: "-") { end -= 3 }
+        if end >= 22, bytes[end - 3] == UInt8(ascii: "+") || bytes[end - 3] == UInt8(ascii: "-") { end -= 3 }
         return String(unsafeUninitializedCapacity: end + 1) { buffer in
             for index in 0..<end { buffer[index] = bytes[index] }
             buffer[10] = UInt8(ascii: "T")
