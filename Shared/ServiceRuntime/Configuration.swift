@@ -114,7 +114,10 @@ package struct ConfigurationReader {
     package mutating func refuse(_ problem: String) { problems.append(problem) }
 
     /// Throws: `ConfigurationError` with all that was noted.
-    package func finish() throws(ConfigurationError) {
+    package mutating func finish() throws(ConfigurationError) {
+        // Read by `run`, before there is a configuration; checked here with everything else.
+        _ = choice("LOG_LEVEL", default: Log.Level.info)
+        _ = choice("LOG_FORMAT", default: Log.Format.json)
         if !problems.isEmpty { throw ConfigurationError(problems: problems) }
     }
 }
