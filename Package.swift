@@ -12,6 +12,7 @@ let system: [Module] = [
     .system("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
     .system("COpenBLAS", pkgConfig: "openblas", apt: "libopenblas-dev"),
     .system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .c("CMalloc"),
     .c("CEpoll"),
     .c("CSimdjson", links: "simdjson"),
     .c("CVectorKernel"),
@@ -21,7 +22,7 @@ let system: [Module] = [
 let foundations: [Module] = [
     .library("WireProtocol"),
     .library("Resilience"),
-    .library("ServiceRuntime", uses: ["WireProtocol"]),
+    .library("ServiceRuntime", uses: ["CMalloc", "WireProtocol"]),
 ]
 
 let adapters: [Module] = [

@@ -1,3 +1,4 @@
+import CMalloc
 import Foundation
 import Synchronization
 
@@ -79,6 +80,10 @@ package func run(
     _ service: String, environment: Environment = Environment(), _ body: @Sendable (Log) async throws -> Void
 ) async {
     signal(SIGPIPE, SIG_IGN)
+    // Who wants another number says so in glibc's own variable.
+    if environment.values["MALLOC_ARENA_MAX"] == nil {
+        limit_malloc_arenas(Int32(max(2, ProcessInfo.processInfo.activeProcessorCount)))
+    }
     let level = environment.values["LOG_LEVEL"].flatMap(Log.Level.init) ?? .info
     let format =
         environment.values["LOG_FORMAT"].flatMap(Log.Format.init) ?? (isatty(STDOUT_FILENO) == 1 ? .text : .json)
