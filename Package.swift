@@ -59,7 +59,10 @@ let services: [Module] = [
     .service("Embedder", uses: ["COpenBLAS", "CTransformerKernel", "Crypto", "Redis", "WorkQueue"]),
     .service(
         "Indexer",
-        uses: ["CSimdjson", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"]),
+        uses: [
+            "CSimdjson", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs",
+            "WorkQueue",
+        ]),
     .service("AIStatus", uses: ["Postgres", "Redis"]),
 ]
 

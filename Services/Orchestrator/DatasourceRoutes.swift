@@ -92,7 +92,9 @@ struct DatasourceRoutes: Sendable {
                 "send the file itself as the body, for example with curl --data-binary @file.csv")
         }
         let name = (request.query("name") ?? "").split(separator: "/").last.map { String($0.prefix(255)) }
-        guard name?.utf8.contains(0) != true else { throw Problem.badRequest(field: "name", "must not hold a zero byte") }
+        guard name?.utf8.contains(0) != true else {
+            throw Problem.badRequest(field: "name", "must not hold a zero byte")
+        }
         let file = try await store.storeFile(
             datasourceID: datasource.id, name: name ?? "upload.\(datasource.type.rawValue)",
             limit: maximumUploadBytes, request.bodyStream)

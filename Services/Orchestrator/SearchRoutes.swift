@@ -36,7 +36,8 @@ struct SearchRoutes: Sendable {
             throw Problem.badRequest(field: "filter", "was refused by the store: \(error.detail)")
         }
         let isEmpty = points.isEmpty && query.offset == 0 && query.filter == nil
-        return respond(query, points.map { SearchHit(point: $0).json }, since: start, note: isEmpty ? Self.emptyNote : nil)
+        return respond(
+            query, points.map { SearchHit(point: $0).json }, since: start, note: isEmpty ? Self.emptyNote : nil)
     }
 
     private static let emptyNote = "the collection is empty: run a sync of its datasource"

@@ -8,7 +8,8 @@ import WireProtocol
 /// in the words of the one who reads it. A customer's own names (columns, settings) are left alone.
 enum SourceTranslation {
     private static let names = [
-        ("connectionConfig", "connection_config"), ("queryTemplate", "query_template"), ("fieldMapping", "field_mapping"),
+        ("connectionConfig", "connection_config"), ("queryTemplate", "query_template"),
+        ("fieldMapping", "field_mapping"),
         ("embeddingFields", "embedding_fields"), ("embedding.template", "embedding_template"),
         ("latencyMs", "latency_ms"), ("totalIsExact", "total_is_exact"), ("isExact", "is_exact"),
     ]
@@ -24,7 +25,9 @@ enum SourceTranslation {
             if let value = draft[name], !value.isNull { question[snakeCase(name)] = value }
         }
         if let embedding = draft["embedding"], !embedding.isNull {
-            if embedding.object == nil { errors.append(FieldError(field: "embedding", message: "must be an object, not \(embedding.kind)")) }
+            if embedding.object == nil {
+                errors.append(FieldError(field: "embedding", message: "must be an object, not \(embedding.kind)"))
+            }
             if let template = embedding["template"], !template.isNull { question["embedding_template"] = template }
         }
         if !errors.isEmpty { throw .badRequest("the datasource is not valid", errors: errors) }
@@ -35,14 +38,18 @@ enum SourceTranslation {
     static func validation(_ request: HTTPRequest) throws(Problem) -> JSONObject {
         guard !request.body.isEmpty else { return JSONObject() }
         guard let body = try request.json().object else { throw .badRequest("the body must be a JSON object") }
-        if let other = body.names.first(where: { $0 != "query" }) { throw .badRequest(field: other, "is unknown here: {query?}") }
+        if let other = body.names.first(where: { $0 != "query" }) {
+            throw .badRequest(field: other, "is unknown here: {query?}")
+        }
         guard let query = body["query"], !query.isNull else { return JSONObject() }
         guard query.string != nil else { throw .badRequest(field: "query", "must be a string, not \(query.kind)") }
         return ["query_template": query]
     }
 
     /// The harvester's answer as the sync API's. `query`: what its query template is called in the request.
-    static func response(_ answer: ClientResponse, instance: String, query: String = "queryTemplate") async throws -> HTTPResponse {
+    static func response(_ answer: ClientResponse, instance: String, query: String = "queryTemplate") async throws
+        -> HTTPResponse
+    {
         // A preview of a hundred wide rows is too much for an event loop.
         try await BlockingPool.run {
             guard let body = try? JSONReader.parse(answer.body).object else {
@@ -57,7 +64,8 @@ enum SourceTranslation {
                 }
             }
             let type = answer.header("content-type") ?? "application/json"
-            return .bytes(JSONValue.object(JSONObject(members)).serializedBytes, contentType: type, status: answer.status)
+            return .bytes(
+                JSONValue.object(JSONObject(members)).serializedBytes, contentType: type, status: answer.status)
         }
     }
 

@@ -4,10 +4,10 @@ import WireProtocol
 /// Makes records of source rows: key, payload bytes, the text to embed, and both hashes.
 package struct RecordTemplate: Sendable {
     package enum Outcome: Sendable, Equatable {
-        case record(RecordBatch.Record)
+        case record(ProcessedRecord)
         /// The source marks this row as deleted.
         case deleted(key: String)
-        case failed(key: String?, RecordBatch.Failure)
+        case failed(key: String?, RecordFailure)
     }
 
     private struct Field: Sendable {
@@ -85,7 +85,7 @@ package struct RecordTemplate: Sendable {
             return .failed(key: key, .init(type: "empty_text", message: message))
         }
         return .record(
-            RecordBatch.Record(
+            ProcessedRecord(
                 key: key, contentHash: hash([payload.bytes, Array(embedded.utf8), Array(version.utf8)]),
                 textHash: hash([Array(embedded.utf8)]), text: embedded, payload: payload.bytes))
     }
@@ -105,7 +105,7 @@ package struct RecordTemplate: Sendable {
         return Array(SHA256Digest.hash(bytes).prefix(16))
     }
 
-    private struct KeyFailure: Error { var failure: RecordBatch.Failure }
+    private struct KeyFailure: Error { var failure: RecordFailure }
 
     /// The text of a key: strings as they are, numbers in their shortest form.
     private static func key(of value: JSONValue?, column: String) -> Result<String, KeyFailure> {

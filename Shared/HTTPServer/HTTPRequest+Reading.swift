@@ -71,7 +71,8 @@ extension HTTPRequest {
         guard !body.isEmpty, let given = headers["Content-Type"] else { return }
         let type = given.prefix { $0 != ";" && $0 != " " }.lowercased()
         guard type.isEmpty || type == "application/json" || type.hasSuffix("+json") else {
-            throw .unsupportedMediaType("the body must be JSON, sent with Content-Type: application/json, not \(type.prefix(100))")
+            throw .unsupportedMediaType(
+                "the body must be JSON, sent with Content-Type: application/json, not \(type.prefix(100))")
         }
     }
 }

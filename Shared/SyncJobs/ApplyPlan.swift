@@ -35,13 +35,13 @@ struct ApplyPlan {
     var states: [Key: State] = [:]
     private(set) var counts: [Int64: Counts] = [:]
     /// Records to report, by job, with their `failure`.
-    private(set) var failures: [String: [RecordBatch.Record]] = [:]
+    private(set) var failures: [String: [ProcessedRecord]] = [:]
     /// Payload changes without a point, as parts of their batches.
     private(set) var missing: [RecordBatch] = []
     private(set) var milliseconds = 0
-    private(set) var result = AppliedBatches()
+    private(set) var result = Checkpoint()
     private var effects:
-        [(key: Key, batch: RecordBatch.Header, operation: RecordBatch.Operation, record: RecordBatch.Record)] = []
+        [(key: Key, batch: RecordBatch.Header, operation: RecordBatch.Operation, record: ProcessedRecord)] = []
 
     init(_ batches: [RecordBatch]) { self.batches = batches }
 
@@ -84,7 +84,7 @@ struct ApplyPlan {
             var count = Counts()
             for var record in batch.records {
                 if record.failure == nil, header.operation == .upsert, record.vector.count != header.space.dimensions {
-                    record.failure = RecordBatch.Failure(
+                    record.failure = RecordFailure(
                         type: "vector_invalid",
                         message:
                             "the vector has \(record.vector.count) numbers, the collection \(header.space.dimensions)")
@@ -118,7 +118,7 @@ struct ApplyPlan {
             if header.operation != .delete, lost > 0 {
                 count.failed += lost
                 failures[header.jobID, default: []].append(
-                    RecordBatch.Record(
+                    ProcessedRecord(
                         key: "",
                         failure: .init(type: "record_lost", message: "\(lost) records are missing from their batch")))
             }
@@ -161,7 +161,7 @@ struct ApplyPlan {
     }
 
     private mutating func apply(
-        _ operation: RecordBatch.Operation, _ record: RecordBatch.Record, _ sequence: Int64, to key: Key,
+        _ operation: RecordBatch.Operation, _ record: ProcessedRecord, _ sequence: Int64, to key: Key,
         in batchID: Int64
     ) {
         guard var state = states[key] else { return }

@@ -3,9 +3,9 @@ import WireProtocol
 
 /// A page with each key once: what can be compared, what failed, what is absent.
 struct PageDraft {
-    private(set) var records: [RecordBatch.Record] = []
+    private(set) var records: [ProcessedRecord] = []
     /// With their `failure`; an unknown key is empty.
-    private(set) var failures: [RecordBatch.Record] = []
+    private(set) var failures: [ProcessedRecord] = []
     /// Keys whose record failed: their hash is forgotten, so that the next sync tries again.
     private(set) var failedKeys: [String] = []
     private(set) var absent: [String] = []
@@ -13,7 +13,7 @@ struct PageDraft {
     /// B-tree entries end at some 2,700 bytes.
     private static let longestKey = 1024
 
-    init(_ page: HarvestPage) {
+    init(_ page: RecordPage) {
         var positions: [String: Int] = [:]
         positions.reserveCapacity(page.records.count)
         for var record in page.records {
@@ -54,7 +54,7 @@ struct PagePlan {
     struct Batch {
         var operation: RecordBatch.Operation
         var readSequence: Int64
-        var records: [RecordBatch.Record]
+        var records: [ProcessedRecord]
 
         func queued(id: Int64, job: SyncJob, traceparent: String?) throws -> QueuedBatch {
             let header = RecordBatch.Header(
@@ -73,13 +73,13 @@ struct PagePlan {
     private let size: Int
     private var current: [RecordBatch.Operation: Int] = [:]
 
-    init(_ page: HarvestPage, _ job: SyncJob) {
+    init(_ page: RecordPage, _ job: SyncJob) {
         readSequence = page.readSequence
         deleteSequence = page.shard < 0 ? job.startSequence : page.readSequence
         size = job.options.batchSize
     }
 
-    mutating func add(_ record: RecordBatch.Record, _ operation: RecordBatch.Operation) {
+    mutating func add(_ record: ProcessedRecord, _ operation: RecordBatch.Operation) {
         if let index = current[operation], batches[index].records.count < size {
             batches[index].records.append(record)
         } else {

@@ -11,8 +11,8 @@ extension SyncJobStore {
     package func apply(
         _ batches: [RecordBatch], within limit: Duration = .seconds(5),
         write: @escaping @Sendable ([RecordChange]) async throws -> StoreOutcome
-    ) async throws -> AppliedBatches {
-        if batches.isEmpty { return AppliedBatches() }
+    ) async throws -> Checkpoint {
+        if batches.isEmpty { return Checkpoint() }
         return try await pool.transaction { transaction in
             var plan = ApplyPlan(batches)
             let jobs = Array(Set(batches.map(\.header.jobID)))
@@ -96,7 +96,7 @@ extension SyncJobStore {
     }
 
     /// A payload change whose point is missing becomes an upsert.
-    private func replan(_ transaction: PostgresTransaction, _ plan: ApplyPlan) async throws -> AppliedBatches {
+    private func replan(_ transaction: PostgresTransaction, _ plan: ApplyPlan) async throws -> Checkpoint {
         var result = plan.result
         if plan.missing.isEmpty { return result }
         let ids = try await batchIDs(transaction, plan.missing.count)

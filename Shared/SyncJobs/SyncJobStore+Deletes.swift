@@ -84,7 +84,10 @@ extension SyncJobStore {
         if let check {
             log.warning(
                 "deletes.stopped",
-                ["job_id": .string(job.id), "candidates": .integer(check.candidates), "records": .integer(check.records)])
+                [
+                    "job_id": .string(job.id), "candidates": .integer(check.candidates),
+                    "records": .integer(check.records),
+                ])
         }
     }
 }

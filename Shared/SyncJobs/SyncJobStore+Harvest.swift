@@ -104,7 +104,7 @@ extension SyncJobStore {
 
     /// Records one read of the source: what is unchanged is marked as seen, everything else is planned as batches with their bodies.
     /// Throws: `replaced` when another harvester or epoch has taken over; nothing was written then.
-    package func commit(_ page: HarvestPage, of job: SyncJob) async throws -> CommittedPage {
+    package func commit(_ page: RecordPage, of job: SyncJob) async throws -> CommittedPage {
         let draft = PageDraft(page)
         return try await pool.transaction { transaction in
             try await passGate(transaction, [job.id])
@@ -128,7 +128,7 @@ extension SyncJobStore {
             let absent =
                 draft.absent.isEmpty
                 ? [] : try await markAbsent(transaction, draft.absent, planned.deleteSequence, page, job)
-            for key in absent { planned.add(RecordBatch.Record(key: key), .delete) }
+            for key in absent { planned.add(ProcessedRecord(key: key), .delete) }
             result.deletes = absent.count
             result.batches = try await insert(transaction, planned.batches, page, job, accounting: result)
             try await insertErrors(transaction, draft.failures, jobID: job.id)
@@ -137,7 +137,7 @@ extension SyncJobStore {
     }
 
     /// Step 1: the job as this worker knows it, and the cursor where it left it.
-    private func advanceCursor(_ transaction: PostgresTransaction, _ page: HarvestPage, _ job: SyncJob) async throws {
+    private func advanceCursor(_ transaction: PostgresTransaction, _ page: RecordPage, _ job: SyncJob) async throws {
         let rows = try await transaction.query(
             """
             WITH job AS (SELECT id FROM sync_jobs WHERE id = $1 AND epoch = $2 AND status = 'running' FOR SHARE)
@@ -155,7 +155,7 @@ extension SyncJobStore {
 
     /// Step 2. Gives the positions of the records that the store has just so.
     private func markUnchanged(
-        _ transaction: PostgresTransaction, _ records: [RecordBatch.Record], _ page: HarvestPage, _ job: SyncJob
+        _ transaction: PostgresTransaction, _ records: [ProcessedRecord], _ page: RecordPage, _ job: SyncJob
     ) async throws -> Set<Int> {
         if records.isEmpty { return [] }
         let rows = try await transaction.query(
@@ -176,7 +176,7 @@ extension SyncJobStore {
 
     /// Step 3. Gives the text hash, or an empty one, of each record that no newer read has seen.
     private func markSeen(
-        _ transaction: PostgresTransaction, _ keys: [String], _ page: HarvestPage, _ job: SyncJob
+        _ transaction: PostgresTransaction, _ keys: [String], _ page: RecordPage, _ job: SyncJob
     ) async throws -> [String: [UInt8]] {
         if keys.isEmpty { return [:] }
         let rows = try await transaction.query(
@@ -196,7 +196,7 @@ extension SyncJobStore {
 
     /// Planning a delete: an older upsert must not bring the record back. What a newer read has seen stays.
     private func markAbsent(
-        _ transaction: PostgresTransaction, _ keys: [String], _ sequence: Int64, _ page: HarvestPage, _ job: SyncJob
+        _ transaction: PostgresTransaction, _ keys: [String], _ sequence: Int64, _ page: RecordPage, _ job: SyncJob
     ) async throws -> [String] {
         try await transaction.query(
             """
@@ -212,7 +212,7 @@ extension SyncJobStore {
 
     /// Step 4, and one row that accounts for what needs no further work.
     private func insert(
-        _ transaction: PostgresTransaction, _ batches: [PagePlan.Batch], _ page: HarvestPage, _ job: SyncJob,
+        _ transaction: PostgresTransaction, _ batches: [PagePlan.Batch], _ page: RecordPage, _ job: SyncJob,
         accounting result: CommittedPage
     ) async throws -> [QueuedBatch] {
         let ids = try await batchIDs(transaction, batches.count + 1)
@@ -253,7 +253,7 @@ extension SyncJobStore {
     }
 
     /// `payload` of a record is kept as its data.
-    func insertErrors(_ transaction: PostgresTransaction, _ records: [RecordBatch.Record], jobID: String) async throws {
+    func insertErrors(_ transaction: PostgresTransaction, _ records: [ProcessedRecord], jobID: String) async throws {
         if records.isEmpty { return }
         _ = try await transaction.query(
             """
@@ -273,7 +273,7 @@ extension SyncJobStore {
 
     /// A dry run: what would change, and nothing that changes it.
     private func count(
-        _ transaction: PostgresTransaction, _ draft: PageDraft, _ page: HarvestPage, _ job: SyncJob
+        _ transaction: PostgresTransaction, _ draft: PageDraft, _ page: RecordPage, _ job: SyncJob
     ) async throws -> CommittedPage {
         let rows = try await transaction.query(
             """

@@ -130,7 +130,7 @@ extension SyncJobStore {
 
     /// Gives a batch up: its records have failed.
     private func bury(
-        _ transaction: PostgresTransaction, _ id: Int64, _ records: [RecordBatch.Record], type: String, message: String
+        _ transaction: PostgresTransaction, _ id: Int64, _ records: [ProcessedRecord], type: String, message: String
     ) async throws {
         let rows = try await transaction.query(
             """
@@ -139,8 +139,8 @@ extension SyncJobStore {
                 ok = 0, skipped = 0 WHERE id = $1 AND state IN ('pending', 'queued') RETURNING job_id
             """, [.int(id)])
         guard let jobID = rows.first?.text(0) else { return }
-        let failure = RecordBatch.Failure(type: type, message: message)
-        let named = records.isEmpty ? [RecordBatch.Record(key: "")] : records
+        let failure = RecordFailure(type: type, message: message)
+        let named = records.isEmpty ? [ProcessedRecord(key: "")] : records
         try await insertErrors(
             transaction,
             named.map { record in

@@ -47,14 +47,14 @@ extension RecordBatch {
         records = []
         records.reserveCapacity(min(count, bytes.count / 25))
         for _ in 0..<count {
-            var record = Record(key: try reader.text())
+            var record = ProcessedRecord(key: try reader.text())
             record.contentHash = try reader.field()
             record.textHash = try reader.field()
             record.text = try reader.text()
             record.payload = try reader.field()
             record.vector = try reader.floats()
             if try reader.integer(UInt8.self) == 1 {
-                record.failure = Failure(type: try reader.text(), message: try reader.text())
+                record.failure = RecordFailure(type: try reader.text(), message: try reader.text())
             }
             records.append(record)
         }

@@ -4,9 +4,9 @@
 /// in between copies payloads and vectors without decoding them. See `RecordBatch+Bytes.swift`.
 package struct RecordBatch: Sendable, Equatable {
     package var header: Header
-    package var records: [Record]
+    package var records: [ProcessedRecord]
 
-    package init(header: Header, records: [Record]) {
+    package init(header: Header, records: [ProcessedRecord]) {
         self.header = header
         self.records = records
     }
@@ -34,11 +34,11 @@ package struct RecordBatch: Sendable, Equatable {
         /// Set by the embedder; the indexer's transaction adds it to the job's statistics.
         package var usage: EmbeddingUsage?
         /// Why the whole batch failed on its way (an embeddings provider that stayed out): it ends the job, stores nothing.
-        package var failure: Failure?
+        package var failure: RecordFailure?
 
         package init(
             jobID: String, epoch: Int, batchID: Int64, operation: Operation, datasourceID: String, collection: String,
-            space: EmbeddingSpace, readSequence: Int64, traceparent: String? = nil, failure: Failure? = nil
+            space: EmbeddingSpace, readSequence: Int64, traceparent: String? = nil, failure: RecordFailure? = nil
         ) {
             self.jobID = jobID
             self.epoch = epoch
@@ -79,46 +79,5 @@ package struct RecordBatch: Sendable, Equatable {
         package static let naming = WireNaming.snakeCase
         package static let example = EmbeddingUsage(requested: 50, cached: 20, billedTokens: 1200, cost: 0.0002)
         enum CodingKeys: String, CodingKey { case requested, cached, billedTokens = "billed_tokens", cost }
-    }
-
-    package struct Record: Sendable, Equatable {
-        /// The record's key in its source; with the datasource's id it gives the point's id.
-        package var key: String
-        /// 16 bytes: payload bytes, text, space and processing version, hashed. Empty in a delete.
-        package var contentHash: [UInt8]
-        /// 16 bytes: the inputs of the vectors and the space, hashed. Empty in a delete.
-        package var textHash: [UInt8]
-        /// The text to embed.
-        package var text: String
-        /// JSON object, written once by the harvester, keys sorted.
-        package var payload: [UInt8]
-        /// Shape: `space.dimensions`, or empty where there is none (yet).
-        package var vector: [Float]
-        /// Why this record failed on its way; such a record is counted and reported, never stored.
-        package var failure: Failure?
-
-        package init(
-            key: String, contentHash: [UInt8] = [], textHash: [UInt8] = [], text: String = "", payload: [UInt8] = [],
-            vector: [Float] = [], failure: Failure? = nil
-        ) {
-            self.key = key
-            self.contentHash = contentHash
-            self.textHash = textHash
-            self.text = text
-            self.payload = payload
-            self.vector = vector
-            self.failure = failure
-        }
-    }
-
-    /// A record's own error, as it will stand in `sync_errors`. Never holds a value of the record.
-    package struct Failure: Codable, Sendable, Equatable {
-        /// A stable word: `embedding_rejected`, `invalid_key`, `row_malformed`, ...
-        package var type: String
-        package var message: String
-        package init(type: String, message: String) {
-            self.type = type
-            self.message = message
-        }
     }
 }

@@ -47,7 +47,7 @@ enum QueueBench {
             while let count = try await group.next() { sum += count }
             return sum
         }
-        let elapsed = ContinuousClock.now - began - .milliseconds(200)   // the last, empty claim
+        let elapsed = ContinuousClock.now - began - .milliseconds(200)  // the last, empty claim
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         for consumer in consumers { await consumer.stop() }
         print("\(done) \(Int(Double(done) / seconds))")

@@ -14,7 +14,8 @@ struct CryptoTests {
 
     @Test func nameBasedIdsAgreeWithRFC9562() throws {
         let dns = try #require(UUID(uuidString: "6ba7b810-9dad-11d1-80b4-00c04fd430c8"))
-        #expect(UUIDv5.make(namespace: dns, name: "www.example.com").uuidString == "2ED6657D-E927-568B-95E1-2665A8AEA6A2")
+        #expect(
+            UUIDv5.make(namespace: dns, name: "www.example.com").uuidString == "2ED6657D-E927-568B-95E1-2665A8AEA6A2")
     }
 
     private let first = String(repeating: "ab", count: 32)

@@ -91,8 +91,8 @@ struct HarvestFixture {
 
     /// Applies all batches of both lists, as embedder and indexer would. Gives what was written, by operation.
     @discardableResult
-    func drain() async throws -> [RecordBatch.Operation: [RecordBatch.Record]] {
-        let written = Mutex<[RecordBatch.Operation: [RecordBatch.Record]]>([:])
+    func drain() async throws -> [RecordBatch.Operation: [ProcessedRecord]] {
+        let written = Mutex<[RecordBatch.Operation: [ProcessedRecord]]>([:])
         for list in [QueueName.embed, .index] {
             let consumer = QueueConsumer(
                 queue: list, service: "test", redisURL: redisURL, metrics: Metrics(), log: .silent)
@@ -124,7 +124,7 @@ struct HarvestFixture {
     func sync(
         _ datasource: Datasource, _ type: SyncJob.Kind = .full, _ options: SyncOptions = SyncOptions(),
         folder: String? = nil
-    ) async throws -> (job: SyncJob, written: [RecordBatch.Operation: [RecordBatch.Record]]) {
+    ) async throws -> (job: SyncJob, written: [RecordBatch.Operation: [ProcessedRecord]]) {
         let job = try await start(datasource, type, options)
         lines.clear()
         try await harvest(worker(folder: folder))

@@ -288,8 +288,8 @@ import WorkQueue
 }
 
 @Suite struct PageLineTests {
-    private func page(_ next: String) -> HarvestPage {
-        HarvestPage(readSequence: 1, previous: nil, next: next, records: [])
+    private func page(_ next: String) -> RecordPage {
+        RecordPage(readSequence: 1, previous: nil, next: next, records: [])
     }
 
     @Test func readsAheadWithinItsDepthAndCommitsInOrder() {

@@ -22,7 +22,7 @@ import WireProtocol
         ("sku", "A-1"), ("name", "Lamp \"Söl\""), ("brand", "Acme"), ("tags", ["b", "a"]), ("other", 1),
     ])
 
-    private func record(_ outcome: RecordTemplate.Outcome) throws -> RecordBatch.Record {
+    private func record(_ outcome: RecordTemplate.Outcome) throws -> ProcessedRecord {
         guard case .record(let record) = outcome else { throw Unexpected(outcome: outcome) }
         return record
     }

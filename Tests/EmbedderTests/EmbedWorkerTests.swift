@@ -39,7 +39,7 @@ struct EmbedWorkerTests {
                 jobID: "job", epoch: epoch, batchID: batch, operation: .upsert, datasourceID: "source", collection: "c",
                 space: EmbeddingSpace(provider: "openai", model: "fake", dimensions: dimensions), readSequence: 1)
             let records = texts.enumerated().map {
-                RecordBatch.Record(
+                ProcessedRecord(
                     key: "\($0)", contentHash: [1], textHash: [2], text: $1, payload: Array(#"{"a":1}"#.utf8))
             }
             let body = try RecordBatch(header: header, records: records).encoded()

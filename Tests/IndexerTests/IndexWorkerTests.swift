@@ -50,15 +50,15 @@ struct IndexWorkerTests {
             return state.job
         }
 
-        func harvest(_ job: SyncJob, _ records: [RecordBatch.Record]) async throws -> [QueuedBatch] {
-            let page = HarvestPage(
+        func harvest(_ job: SyncJob, _ records: [ProcessedRecord]) async throws -> [QueuedBatch] {
+            let page = RecordPage(
                 readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true,
                 records: records)
             return try await jobs.commit(page, of: job).batches
         }
 
         /// On the list, as the embedder passes them on.
-        func push(_ batches: [QueuedBatch], vector: (RecordBatch.Record) -> [Float] = { _ in [1, 0] }) async throws {
+        func push(_ batches: [QueuedBatch], vector: (ProcessedRecord) -> [Float] = { _ in [1, 0] }) async throws {
             try await queue.push(
                 try batches.map { queued in
                     var batch = try RecordBatch(decoding: queued.body)
@@ -93,7 +93,7 @@ struct IndexWorkerTests {
                 metrics: Metrics(), log: .silent)
         }
         func payload(_ key: String) async throws -> String? {
-            let id = RecordPoint.id(datasourceID: datasource, key: key)
+            let id = VectorPoint.id(datasourceID: datasource, key: key)
             return try await store.retrieve([id], from: "products", fields: PointFields()).first
                 .flatMap { $0.payload.map { String(decoding: $0, as: UTF8.self) } }
         }
@@ -102,8 +102,8 @@ struct IndexWorkerTests {
         }
     }
 
-    private static func record(_ key: String, _ text: String, _ payload: String) -> RecordBatch.Record {
-        RecordBatch.Record(
+    private static func record(_ key: String, _ text: String, _ payload: String) -> ProcessedRecord {
+        ProcessedRecord(
             key: key, contentHash: Array("\(text)/\(payload)".utf8), textHash: Array(text.utf8), text: text,
             payload: Array(payload.utf8))
     }
@@ -126,7 +126,7 @@ struct IndexWorkerTests {
             try await suite.harvest(job, ["a", "b", "c"].map { Self.record($0, "text \($0)", #"{"v":1}"#) }))
         try await suite.drain()
         try await suite.jobs.cancel(id: job.id)
-        let gone = RecordPoint.id(datasourceID: suite.datasource, key: "b")
+        let gone = VectorPoint.id(datasourceID: suite.datasource, key: "b")
         try await suite.store.write([PointChange(id: gone, effect: .delete)], to: "products")
 
         job = try await suite.begin()
@@ -225,7 +225,7 @@ struct IndexWorkerTests {
     @Test func payloadsKeepTheirBytesAndGetTheirOrigin() throws {
         let checker = try PayloadChecker()
         func payload(_ json: String) -> String? {
-            RecordPoint.payload(Array(json.utf8), key: "a\"b", datasourceID: "d", checker: checker)
+            VectorPoint.payload(Array(json.utf8), key: "a\"b", datasourceID: "d", checker: checker)
                 .map { String(decoding: $0, as: UTF8.self) }
         }
         let origin = #"{"_key":"a\"b","_datasource":"d""#
@@ -234,8 +234,8 @@ struct IndexWorkerTests {
         #expect(payload(#"{"x":1.50,"y":[]}"#) == origin + #","x":1.50,"y":[]}"#)
         #expect(payload(#"{"_key":"forged","x":1}"#) == #"{"_key":"a\"b","x":1,"_datasource":"d"}"#)
         #expect(payload("[]") == nil && payload(#"{"x":}"#) == nil && payload("{} {}") == nil)
-        let id = RecordPoint.id(datasourceID: "d", key: "k")
-        #expect(id == RecordPoint.id(datasourceID: "d", key: "k") && id != RecordPoint.id(datasourceID: "d", key: "k2"))
+        let id = VectorPoint.id(datasourceID: "d", key: "k")
+        #expect(id == VectorPoint.id(datasourceID: "d", key: "k") && id != VectorPoint.id(datasourceID: "d", key: "k2"))
         #expect(id.text.dropFirst(14).first == "5")  // UUID version
     }
 

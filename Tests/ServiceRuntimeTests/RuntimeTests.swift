@@ -34,7 +34,8 @@ struct LogTests {
 
 struct TimestampTests {
     @Test(arguments: [
-        (0, "1970-01-01T00:00:00.000Z"), (1_760_000_000_123, "2025-10-09T08:53:20.123Z"), (-1, "1969-12-31T23:59:59.999Z"),
+        (0, "1970-01-01T00:00:00.000Z"), (1_760_000_000_123, "2025-10-09T08:53:20.123Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
     ])
     func isWrittenAsRFC3339(_ milliseconds: Int64, _ text: String) {
         #expect(Timestamp(milliseconds: milliseconds).text == text)
@@ -51,8 +52,10 @@ struct TraceContextTests {
     }
 
     @Test(arguments: [
-        "", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        "", "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
     ])
     func whatTheStandardSaysToIgnoreIsIgnored(_ text: String) {

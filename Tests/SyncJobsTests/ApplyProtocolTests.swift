@@ -161,7 +161,7 @@ import WireProtocol
     @Test func resumeGoesOnAfterTheLastCommittedPage() async throws {
         let suite = try await SyncFixture()
         let job = try await suite.begin()
-        let page = HarvestPage(
+        let page = RecordPage(
             readSequence: try await suite.jobs.nextReadSequence(), previous: nil, next: "a",
             records: [record("a", "A", "1")])
         _ = try await suite.jobs.commit(page, of: job)
@@ -216,7 +216,7 @@ import WireProtocol
     @Test func badRecordsBecomeErrorsAndTheRestGoesOn() async throws {
         let suite = try await SyncFixture()
         let job = try await suite.begin()
-        var malformed = RecordBatch.Record(key: "", payload: Array(#"{"row":"\u0000"}"#.utf8))
+        var malformed = ProcessedRecord(key: "", payload: Array(#"{"row":"\u0000"}"#.utf8))
         malformed.failure = .init(type: "row_malformed", message: "no key\u{0}")
         var failing = record("f", "F", "1")
         failing.failure = .init(type: "row_malformed", message: "not a number")

@@ -35,7 +35,7 @@ import WireProtocol
         _ = try await suite.harvest(full, [record("a", "A", "1")])
         try await suite.jobs.open([SyncCursor(shard: SyncCursor.deletions)], jobID: full.id, epoch: full.epoch)
         let deletes = try await suite.jobs.commit(
-            HarvestPage(
+            RecordPage(
                 shard: SyncCursor.deletions, readSequence: try await suite.jobs.nextReadSequence(), previous: nil,
                 next: "b",
                 isLast: true, records: [], absent: ["b"]), of: full)
@@ -69,7 +69,7 @@ import WireProtocol
         #expect(try await suite.jobs.deletionCandidates(full, after: "b") == ["c"])
         try await suite.jobs.open([SyncCursor(shard: SyncCursor.survivors)], jobID: full.id, epoch: full.epoch)
         let page = try await suite.jobs.commit(
-            HarvestPage(
+            RecordPage(
                 shard: SyncCursor.survivors, readSequence: try await suite.jobs.nextReadSequence(), previous: nil,
                 next: "c",
                 isLast: true, records: [record("b", "B2", "1")]), of: full)

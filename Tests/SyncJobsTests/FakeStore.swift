@@ -38,8 +38,8 @@ let space = EmbeddingSpace(provider: "hashing", model: "test", dimensions: 2)
 /// A vector that tells its text.
 func embed(_ text: String) -> [Float] { [Float(text.utf8.reduce(0) { $0 &* 31 &+ UInt32($1) } % 65_521), 1] }
 
-func record(_ key: String, _ text: String, _ payload: String) -> RecordBatch.Record {
-    RecordBatch.Record(
+func record(_ key: String, _ text: String, _ payload: String) -> ProcessedRecord {
+    ProcessedRecord(
         key: key, contentHash: Array("\(text)/\(payload)".utf8), textHash: Array(text.utf8), text: text,
         payload: Array("{\"p\":\"\(payload)\"}".utf8))
 }
@@ -81,28 +81,28 @@ struct SyncFixture {
 
     /// One page of a job that has no other.
     func harvest(
-        _ job: SyncJob, _ records: [RecordBatch.Record], absent: [String] = [], isLast: Bool = true,
+        _ job: SyncJob, _ records: [ProcessedRecord], absent: [String] = [], isLast: Bool = true,
         sequence: Int64? = nil
     ) async throws -> CommittedPage {
         let drawn = if let sequence { sequence } else { try await jobs.nextReadSequence() }
-        let page = HarvestPage(
+        let page = RecordPage(
             readSequence: drawn, previous: nil, next: nil, isLast: isLast, records: records, absent: absent)
         return try await jobs.commit(page, of: job)
     }
 
     @discardableResult
-    func apply(_ batches: [QueuedBatch]) async throws -> AppliedBatches {
+    func apply(_ batches: [QueuedBatch]) async throws -> Checkpoint {
         try await jobs.apply(batches.map { try $0.embedded() }) { [store] in store.write($0) }
     }
 
     /// A whole full sync of `records`, deletions included.
     @discardableResult
-    func sync(_ records: [RecordBatch.Record], options: SyncOptions = SyncOptions()) async throws -> SyncJob {
+    func sync(_ records: [ProcessedRecord], options: SyncOptions = SyncOptions()) async throws -> SyncJob {
         let job = try await begin(.full, options: options)
         try await apply(try await harvest(job, records).batches)
         let gone = try await jobs.deletionCandidates(job, after: nil)
         try await jobs.open([SyncCursor(shard: SyncCursor.deletions)], jobID: job.id, epoch: job.epoch)
-        let page = HarvestPage(
+        let page = RecordPage(
             shard: SyncCursor.deletions, readSequence: try await jobs.nextReadSequence(), previous: nil,
             next: gone.last, isLast: true,
             records: [], absent: gone)

@@ -76,7 +76,7 @@ private struct Divergence: Error, CustomStringConvertible { var description: Str
 
 /// One harvester at work, a step at a time: between any two of them anything may happen.
 private struct Harvester {
-    enum Step { case begin, draw, read(Int64), commit(HarvestPage), check, plan, over }
+    enum Step { case begin, draw, read(Int64), commit(RecordPage), check, plan, over }
     var job: SyncJob
     var step = Step.begin
     var cursors: [SyncCursor] = []
@@ -334,16 +334,16 @@ private struct World {
     }
 
     /// One read of the source, as it is now.
-    private mutating func page(_ harvester: Harvester, _ sequence: Int64) async throws -> HarvestPage {
+    private mutating func page(_ harvester: Harvester, _ sequence: Int64) async throws -> RecordPage {
         let cursor = harvester.cursors.first { !$0.exhausted }!
         if cursor.shard == SyncCursor.deletions {
             let keys = try await jobs.deletionCandidates(harvester.job, after: cursor.after, limit: 2)
-            return HarvestPage(
+            return RecordPage(
                 shard: cursor.shard, readSequence: sequence, previous: cursor.after, next: keys.last ?? cursor.after,
                 isLast: keys.count < 2, records: rows(keys), absent: keys.filter { source[$0] == nil })
         }
         if let codes = harvester.job.options.codes {
-            return HarvestPage(
+            return RecordPage(
                 readSequence: sequence, previous: nil, next: nil, isLast: true, records: rows(codes),
                 absent: codes.filter { source[$0] == nil })
         }
@@ -353,12 +353,12 @@ private struct World {
         let wanted =
             harvester.job.type == .incremental
             ? part.filter { source[$0].map { $0.changedAt > harvester.watermark } ?? false } : part
-        return HarvestPage(
+        return RecordPage(
             readSequence: sequence, previous: cursor.after, next: part.last ?? cursor.after, isLast: left.count <= size,
             records: rows(wanted))
     }
 
-    private mutating func rows(_ keys: [String]) -> [RecordBatch.Record] {
+    private mutating func rows(_ keys: [String]) -> [ProcessedRecord] {
         keys.compactMap { key in
             guard let row = source[key] else { return nil }
             var result = record(key, row.text, row.payload)
@@ -395,7 +395,7 @@ private struct World {
             datasourceID: datasource, collection: "schedules", space: space, type: .webhook,
             options: SyncOptions(dryRun: true))
         guard let state = try await jobs.begin(jobID: job.id, epoch: 1) else { return false }
-        let page = HarvestPage(
+        let page = RecordPage(
             readSequence: try await jobs.nextReadSequence(), previous: nil, next: nil, isLast: true,
             records: rows(Self.keys))
         let result = try await jobs.commit(page, of: state.job)

@@ -9,7 +9,7 @@ import WireProtocol
     func fullSyncThenUnchangedRescan() async throws {
         let total = ProcessInfo.processInfo.environment["SYNC_BENCH"].flatMap { Int($0) } ?? 20_000
         let suite = try await SyncFixture()
-        let rows = (0..<total).map { index -> RecordBatch.Record in
+        let rows = (0..<total).map { index -> ProcessedRecord in
             let text =
                 "Product number \(index), a thing of some use with a description of middling length and colour \(index % 17)"
             var row = record("sku-\(index)", text, String(repeating: "payload ", count: 60) + "\(index)")
@@ -27,7 +27,7 @@ import WireProtocol
                 let end = min(total, start + 1000)
                 let begun = ContinuousClock.now
                 let page = try await suite.jobs.commit(
-                    HarvestPage(
+                    RecordPage(
                         readSequence: try await suite.jobs.nextReadSequence(), previous: previous, next: "\(end)",
                         isLast: end == total,
                         records: Array(rows[start..<end])), of: job)

@@ -18,7 +18,9 @@ package final class PostgresServer: Sendable {
     private final class Cell: Sendable { let current = Mutex<ServerProcess?>(nil) }
 
     private static let sharedServer = Task {
-        if let url = ProcessInfo.processInfo.environment["TEST_DATABASE_URL"], !url.isEmpty { return PostgresServer(outside: url) }
+        if let url = ProcessInfo.processInfo.environment["TEST_DATABASE_URL"], !url.isEmpty {
+            return PostgresServer(outside: url)
+        }
         return try await PostgresServer()
     }
     /// One server for all tests of the process; take a database each. Nobody stops this one.
@@ -102,11 +104,17 @@ package final class PostgresServer: Sendable {
                 own.process.current.withLock { $0 = process }
                 while process.isRunning {
                     if (try? ServerProcess.run(
-                        ["\(own.binaries)/pg_isready", "-q", "-h", "127.0.0.1", "-p", "\(port)"], in: own.folder)) != nil { return }
+                        ["\(own.binaries)/pg_isready", "-q", "-h", "127.0.0.1", "-p", "\(port)"], in: own.folder))
+                        != nil
+                    {
+                        return
+                    }
                     usleep(10_000)
                 }
                 // The children of a killed postmaster need a moment to notice.
-                guard Date() < deadline else { throw ServerError("postgres: \(try String(contentsOfFile: log, encoding: .utf8).suffix(2000))") }
+                guard Date() < deadline else {
+                    throw ServerError("postgres: \(try String(contentsOfFile: log, encoding: .utf8).suffix(2000))")
+                }
                 usleep(50_000)
             }
         }
@@ -124,7 +132,9 @@ package final class PostgresServer: Sendable {
     }
 
     private func end(_ signal: Int32) async throws {
-        guard let process = own?.process.current.withLock({ $0 }) else { throw ServerError("TEST_DATABASE_URL is not ours to stop") }
+        guard let process = own?.process.current.withLock({ $0 }) else {
+            throw ServerError("TEST_DATABASE_URL is not ours to stop")
+        }
         try await offThePool {
             process.signal(signal)
             process.waitUntilExit()

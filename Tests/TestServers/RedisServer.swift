@@ -13,7 +13,9 @@ package final class RedisServer: Sendable {
     private let nextDatabase = Mutex(1)
 
     private static let sharedServer = Task {
-        if let url = ProcessInfo.processInfo.environment["TEST_REDIS_URL"], !url.isEmpty { return RedisServer(outside: url) }
+        if let url = ProcessInfo.processInfo.environment["TEST_REDIS_URL"], !url.isEmpty {
+            return RedisServer(outside: url)
+        }
         return try await RedisServer()
     }
     /// One server for all tests of the process; take a `createDatabase()` each. Nobody stops, flushes or fills this one.
@@ -68,9 +70,11 @@ package final class RedisServer: Sendable {
             let log = "\(folder.path)/redis.log"
             let process = try ServerProcess(
                 [
-                    "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--appendonly", "yes",
+                    "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--appendonly",
+                    "yes",
                     "--appendfsync", "everysec", "--save", "", "--databases", "10000", "--maxmemory", "256mb",
-                    "--maxmemory-policy", "noeviction", "--enable-debug-command", "local", "--daemonize", "no", "--loglevel", "warning",
+                    "--maxmemory-policy", "noeviction", "--enable-debug-command", "local", "--daemonize", "no",
+                    "--loglevel", "warning",
                 ] + options, log: log)
             while process.isRunning {
                 let out = "\(folder.path)/ping"

@@ -33,7 +33,7 @@ package final class ServerProcess: Sendable {
 
     package func signal(_ number: Int32) {
         exited.withLock { status in
-            if status == nil { Glibc.kill(processID, number) }   // a process not yet waited for keeps its id
+            if status == nil { Glibc.kill(processID, number) }  // a process not yet waited for keeps its id
         }
     }
 
@@ -65,7 +65,8 @@ package final class ServerProcess: Sendable {
         let log = "\(folder.path)/\(UUID().uuidString.prefix(8)).out"
         defer { unlink(log) }
         guard try ServerProcess(arguments, as: user, log: log).waitUntilExit(limit: 60) else {
-            throw ServerError("\(arguments.joined(separator: " ")): \(try String(contentsOfFile: log, encoding: .utf8))")
+            throw ServerError(
+                "\(arguments.joined(separator: " ")): \(try String(contentsOfFile: log, encoding: .utf8))")
         }
     }
 }
@@ -98,10 +99,11 @@ private final class Launcher: Sendable {
         let done = DispatchSemaphore(value: 0)
         let result = SharedResult()
         orders.withLock {
-            $0.append(Order(arguments: arguments, log: log) { outcome in
-                result.value.withLock { $0 = outcome }
-                done.signal()
-            })
+            $0.append(
+                Order(arguments: arguments, log: log) { outcome in
+                    result.value.withLock { $0 = outcome }
+                    done.signal()
+                })
         }
         arrived.signal()
         done.wait()
@@ -124,7 +126,7 @@ private final class Launcher: Sendable {
         var none = sigset_t()
         sigemptyset(&none)
         posix_spawnattr_setsigmask(&attributes, &none)
-        let newSession: Int32 = 0x80   // POSIX_SPAWN_SETSID, which Swift does not import
+        let newSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which Swift does not import
         posix_spawnattr_setflags(&attributes, Int16(newSession | Int32(POSIX_SPAWN_SETSIGMASK)))
 
         var arguments = order.arguments.map { strdup($0) } + [nil]

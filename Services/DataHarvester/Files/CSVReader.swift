@@ -129,7 +129,10 @@ actor CSVReader {
             }
             if parser.hasZeroByte(field) { return fail("invalid_encoding", "column \(name) holds a zero byte") }
             guard let text = parser.text(field) else {
-                return fail("invalid_encoding", "column \(name) is not \(self.text.encoding.rawValue) text: if the file has another encoding, set connectionConfig.encoding")
+                return fail(
+                    "invalid_encoding",
+                    "column \(name) is not \(self.text.encoding.rawValue) text: if the file has another encoding, set connectionConfig.encoding"
+                )
             }
             members.append((name, .string(text)))
         }

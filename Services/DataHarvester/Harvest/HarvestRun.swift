@@ -107,7 +107,7 @@ struct HarvestRun: Sendable {
     }
     private enum Step: Sendable {
         case read(ReadPage)
-        case made(number: Int, HarvestPage)
+        case made(number: Int, RecordPage)
         case committed
     }
 
@@ -158,11 +158,11 @@ struct HarvestRun: Sendable {
             retries: retries)
     }
 
-    private func make(_ read: ReadPage) async throws -> HarvestPage {
+    private func make(_ read: ReadPage) async throws -> RecordPage {
         let made = try await maker.make(read.page, trace: trace.child())
         // A full sync finds at its end, by key, what has vanished; until then it may be on another page.
         let absent = job.type == .full ? [] : try await absent(made, missing: [])
-        return HarvestPage(
+        return RecordPage(
             readSequence: read.sequence, previous: read.previous, next: read.page.next ?? read.previous,
             isLast: read.page.isExhausted, records: made.records,
             absent: absent, readMilliseconds: read.milliseconds,
@@ -207,7 +207,7 @@ struct HarvestRun: Sendable {
         var missing = keys.filter { !present.contains($0) }
         if shard == 0 { missing = try await absent(made, missing: keys.filter { !sources.contains($0) }) }
         try await commit(
-            HarvestPage(
+            RecordPage(
                 shard: shard, readSequence: read.0, previous: previous, next: next, isLast: isLast, records: records,
                 absent: deletes ? missing : [], readMilliseconds: milliseconds,
                 processMilliseconds: made.processMilliseconds,
@@ -225,7 +225,7 @@ struct HarvestRun: Sendable {
 
     // MARK: Committing
 
-    func commit(_ page: HarvestPage) async throws {
+    func commit(_ page: RecordPage) async throws {
         let batches = page.records.count / max(1, job.options.batchSize) + 2
         if !job.options.dryRun {
             try await queue.waitForRoom(in: .embed, for: batches, until: shutdown)
@@ -294,7 +294,7 @@ struct PageLine {
     private var isReading = false
     private var isExhausted = false
     private var isCommitting = false
-    private var ready: [Int: HarvestPage] = [:]
+    private var ready: [Int: RecordPage] = [:]
 
     init(depth: Int, start: String?) {
         self.depth = max(2, depth)
@@ -312,8 +312,8 @@ struct PageLine {
         cursor = next ?? cursor
         isExhausted = isLast
     }
-    mutating func made(_ number: Int, _ page: HarvestPage) { ready[number] = page }
-    mutating func nextToCommit() -> HarvestPage? {
+    mutating func made(_ number: Int, _ page: RecordPage) { ready[number] = page }
+    mutating func nextToCommit() -> RecordPage? {
         guard !isCommitting, let page = ready.removeValue(forKey: numberToCommit) else { return nil }
         isCommitting = true
         return page

@@ -46,7 +46,8 @@ struct RemotePageProcessor: PageProcessor {
                 // The replica that had the page is gone: nothing is wrong with the page.
                 let isLost = error.detail.hasSuffix("submit it again")
                 if let status = error.status, [400, 422].contains(status), !isLost {
-                    throw ProcessingError(message: error.detail.replacing("operations[", with: "processing["), isRefused: true)
+                    throw ProcessingError(
+                        message: error.detail.replacing("operations[", with: "processing["), isRefused: true)
                 }
                 guard error.isRetryable || isLost, ContinuousClock.now < deadline else {
                     throw ProcessingError(message: "\(error)")

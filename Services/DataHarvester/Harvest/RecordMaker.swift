@@ -6,7 +6,7 @@ import WireProtocol
 struct RecordMaker: Sendable {
     struct Made: Sendable {
         /// In the source's order; those that failed have a `failure`.
-        var records: [RecordBatch.Record] = []
+        var records: [ProcessedRecord] = []
         /// Keys that the source marks as deleted, or that the operations left out: not in the source any more.
         var vanished: [String] = []
         var processMilliseconds = 0
@@ -86,7 +86,7 @@ struct RecordMaker: Sendable {
         for error in processed.errors where sent.indices.contains(error.index) {
             let (key, row) = sent[error.index]
             guard answered.insert(key).inserted else { continue }
-            let failure = RecordBatch.Failure(
+            let failure = RecordFailure(
                 type: "processing_failed", message: "\(error.operation): \(error.message)")
             made.records.append(Self.failed(key, failure, row.values))
         }
@@ -103,11 +103,11 @@ struct RecordMaker: Sendable {
         }
     }
 
-    private static func failed(_ key: String, _ failure: RecordBatch.Failure, _ row: JSONObject? = nil)
-        -> RecordBatch.Record
+    private static func failed(_ key: String, _ failure: RecordFailure, _ row: JSONObject? = nil)
+        -> ProcessedRecord
     {
         let data = row.map { JSONValue.object($0).serializedBytes } ?? []
-        return RecordBatch.Record(key: key, payload: data.count <= maximumErrorData ? data : [], failure: failure)
+        return ProcessedRecord(key: key, payload: data.count <= maximumErrorData ? data : [], failure: failure)
     }
 
     private func checkColumns(_ page: SourcePage) throws(SourceError) {

@@ -102,9 +102,10 @@ actor PostgreSQLConnector: Connector {
         statement.wrap(
             "SELECT count(*) FROM (", ") AS r WHERE r.\(quoted(settings.key)) = \(parameter)::\(opened.keyType)")
         let count = Int(try await run(statement.sql, statement, in: opened)[0].int(0) ?? 0)
-        let failure = RecordBatch.Failure(
+        let failure = RecordFailure(
             type: "duplicate_key", message: "the key comes \(count) times: another row was taken")
-        return Array(repeating: RowFailure(identifier: key, failure: failure, isKey: true), count: max(0, count - known))
+        return Array(
+            repeating: RowFailure(identifier: key, failure: failure, isKey: true), count: max(0, count - known))
     }
 
     func readByKeys(_ keys: [String]) async throws -> SourcePage {

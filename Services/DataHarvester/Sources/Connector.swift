@@ -43,7 +43,7 @@ struct SourcePage: Sendable {
 struct RowFailure: Sendable, Equatable {
     /// The record's key where it is known, else where the row stands.
     var identifier: String
-    var failure: RecordBatch.Failure
+    var failure: RecordFailure
     var isKey = false
 }
 

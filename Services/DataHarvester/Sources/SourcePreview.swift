@@ -37,7 +37,7 @@ struct SourcePreview: Sendable {
         ])
     }
 
-    private func record(_ record: RecordBatch.Record) throws -> JSONValue {
+    private func record(_ record: ProcessedRecord) throws -> JSONValue {
         if let failure = record.failure {
             return [
                 "key": .string(record.key),

@@ -27,7 +27,8 @@ extension Problem {
         case let error as SourceError: Problem(error)
         case let error as ProcessingError where error.isRefused:
             Problem.unprocessable(
-                "the operations are refused: \(error.message)", errors: [FieldError(field: "processing", message: error.message)])
+                "the operations are refused: \(error.message)",
+                errors: [FieldError(field: "processing", message: error.message)])
         case let error as ProcessingError: Problem.badGateway(error.message)
         case let error as DatasourcesError: Problem.unprocessable("\(error)")
         default: error

@@ -49,7 +49,8 @@ final class EmbeddingLane: Sendable {
             "emb:\(gate.description.name)|\(model)|\(dimensions)|\(scheme == "none" ? "any" : task.rawValue)|".utf8)
     }
 
-    func embed(_ texts: [String], isUrgent: Bool = false, isWanted: @escaping IsWanted = { true }) async -> [Embedding] {
+    func embed(_ texts: [String], isUrgent: Bool = false, isWanted: @escaping IsWanted = { true }) async -> [Embedding]
+    {
         let request = EmbeddingRequest(count: texts.count, isUrgent: isUrgent, isWanted: isWanted)
         let keys = texts.map(CacheKey.init(text:))
         let new = state.withLock { state in

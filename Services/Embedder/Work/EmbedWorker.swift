@@ -287,6 +287,6 @@ struct EmbedWorker: Service {
     }
 }
 
-extension RecordBatch.Record {
+extension ProcessedRecord {
     fileprivate var needsVector: Bool { failure == nil && vector.isEmpty }
 }

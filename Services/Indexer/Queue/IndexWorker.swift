@@ -124,7 +124,8 @@ struct IndexWorker: Service {
                 log.error("store.collection_missing", ["collection": .string(name)])
                 if let before { try await jobs.forgetCollection(physical: name, incarnation: before) }
                 for batch in batches where batch.header.collection == name {
-                    await endJob(of: batch.header, because: "the collection \(name) is not in the store any more: sync again")
+                    await endJob(
+                        of: batch.header, because: "the collection \(name) is not in the store any more: sync again")
                 }
             }
         }
@@ -141,7 +142,7 @@ struct IndexWorker: Service {
             var sources: [Int] = []
             for position in positions {
                 do throws(RecordRefusal) {
-                    points.append(try RecordPoint.change(changes[position], in: configuration, checker: checker))
+                    points.append(try VectorPoint.change(changes[position], in: configuration, checker: checker))
                     sources.append(position)
                 } catch {
                     outcome.failures[position] = error.failure
@@ -174,7 +175,7 @@ struct IndexWorker: Service {
         }
     }
 
-    private func report(_ applied: AppliedBatches, batches: [RecordBatch], took duration: Duration) {
+    private func report(_ applied: Checkpoint, batches: [RecordBatch], took duration: Duration) {
         for (outcome, count) in [
             ("done", applied.done.count), ("refused", applied.refused.count),
             ("repeated", applied.finishedBefore.count),

@@ -7,7 +7,7 @@ import SyncJobs
 import WireProtocol
 
 /// A record of a datasource as a point: its id, its payload, its vector.
-enum RecordPoint {
+enum VectorPoint {
     /// The suite's own namespace of point ids.
     static let namespace = UUID(
         uuid: (0x8C, 0x9B, 0x2E, 0x0A, 0x6F, 0x0D, 0x4C, 0x3A, 0x9B, 0x1E, 0x2D, 0x7F, 0x4A, 0x6C, 0x8E, 0x10))
@@ -91,8 +91,8 @@ enum RecordPoint {
 
 /// A record's own error: it is counted and reported, and the others go on.
 struct RecordRefusal: Error {
-    let failure: RecordBatch.Failure
-    init(_ type: String, _ message: String) { failure = RecordBatch.Failure(type: type, message: message) }
+    let failure: RecordFailure
+    init(_ type: String, _ message: String) { failure = RecordFailure(type: type, message: message) }
 }
 
 /// Checks that bytes are one JSON object, without building it.

@@ -33,7 +33,7 @@ package struct HarvestState: Sendable {
 }
 
 /// One read of the source, ready to be committed.
-package struct HarvestPage: Sendable {
+package struct RecordPage: Sendable {
     package var shard: Int
     package var readSequence: Int64
     /// The cursor before this page, as the last commit (or `begin`) left it.
@@ -43,7 +43,7 @@ package struct HarvestPage: Sendable {
     package var isLast: Bool
     /// In the source's order; all with hashes, text and payload, or with a `failure` (the payload is then kept as the error's
     /// `recordData`; an unknown key is empty). Of two with one key the last wins.
-    package var records: [RecordBatch.Record]
+    package var records: [ProcessedRecord]
     /// Keys known to be no longer in the source.
     package var absent: [String]
     /// Units: milliseconds.
@@ -54,7 +54,7 @@ package struct HarvestPage: Sendable {
 
     package init(
         shard: Int = 0, readSequence: Int64, previous: String?, next: String?, isLast: Bool = false,
-        records: [RecordBatch.Record], absent: [String] = [], readMilliseconds: Int = 0, processMilliseconds: Int = 0,
+        records: [ProcessedRecord], absent: [String] = [], readMilliseconds: Int = 0, processMilliseconds: Int = 0,
         retries: Int = 0, traceparent: String? = nil
     ) {
         self.shard = shard
