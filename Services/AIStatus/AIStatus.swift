@@ -10,19 +10,23 @@ enum AIStatus {
         await run("ai-status") { log in
             let configuration = try AIStatusConfiguration(from: Environment())
             let metrics = Metrics()
-            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             let pool = PostgresPool(
-                url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
                 applicationName: "ai-status")
             let health = HealthChecks()
             await health.add("postgresql", isRequired: true) { _ = try await pool.query("SELECT 1") }
             await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
             let shutdown = Shutdown()
-            let routes = AIStatusRoutes(health: health, metrics: metrics, internalToken: configuration.internalToken)
+            let routes = AIStatusRoutes(
+                health: health, metrics: metrics, internalToken: configuration.service.internalToken)
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.accessLog)
-            try await ServiceGroup([server], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
+                host: configuration.service.host, port: configuration.service.port,
+                router: routes.router(shutdown: shutdown), log: log,
+                metrics: metrics, accessLog: configuration.service.accessLog)
+            try await ServiceGroup(
+                [server], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
+            ).run()
         }
     }
 }

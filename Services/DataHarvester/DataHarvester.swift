@@ -16,12 +16,12 @@ enum DataHarvester {
             let configuration = try DataHarvesterConfiguration(from: Environment())
             let metrics = Metrics()
             let pool = PostgresPool(
-                url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
                 applicationName: "data-harvester")
             let migrators = [datasourcesMigrator(pool: pool), syncJobsMigrator(pool: pool)]
             if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
             for migrator in migrators { try await migrator.up() }
-            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             try await checkQueuePolicy(of: redis, log: log)
 
             let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
@@ -29,17 +29,17 @@ enum DataHarvester {
             let processor = RemotePageProcessor(
                 client: DataProcessorClient(
                     client: HTTPClient(metrics: metrics, log: log), url: configuration.dataProcessorURL,
-                    internalToken: configuration.internalToken))
+                    internalToken: configuration.service.internalToken))
             let worker = HarvestWorker(
                 consumer: QueueConsumer(
-                    queue: .harvest, service: "data-harvester", redisURL: configuration.redisURL,
+                    queue: .harvest, service: "data-harvester", redisURL: configuration.service.redisURL,
                     lease: configuration.lease,
                     metrics: metrics, log: log, limits: configuration.queueLimits),
                 queue: WorkQueue(redis: redis, metrics: metrics, log: log, limits: configuration.queueLimits),
                 jobs: SyncJobStore(pool: pool, log: log), datasources: datasources, connectors: connectors,
                 processor: processor,
                 settings: configuration.harvest, concurrency: configuration.concurrency,
-                failpoints: configuration.failpoints,
+                failpoints: configuration.service.failpoints,
                 metrics: metrics, log: log)
             let health = HealthChecks()
             await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
@@ -47,12 +47,13 @@ enum DataHarvester {
             let shutdown = Shutdown()
             let routes = DataHarvesterRoutes(
                 connectors: connectors, processor: processor, health: health, metrics: metrics,
-                internalToken: configuration.internalToken)
+                internalToken: configuration.service.internalToken)
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.accessLog)
+                host: configuration.service.host, port: configuration.service.port,
+                router: routes.router(shutdown: shutdown), log: log,
+                metrics: metrics, accessLog: configuration.service.accessLog)
             try await ServiceGroup(
-                [server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+                [server, worker], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
             ).run()
         }
     }

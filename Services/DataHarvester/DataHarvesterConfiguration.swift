@@ -5,16 +5,8 @@ import WorkQueue
 
 /// All settings of the data-harvester. Each field's comment names its variable.
 struct DataHarvesterConfiguration: Sendable {
-    /// `HOST`, default 127.0.0.1
-    var host: String
-    /// `PORT`, default 8003
-    var port: Int
-    /// `DATABASE_URL`
-    var databaseURL: String
-    /// `DATABASE_POOL_SIZE`, default 8
-    var databasePoolSize: Int
-    /// `REDIS_URL`
-    var redisURL: String
+    var service: ServiceSettings
+    var database: DatabaseSettings
     /// `QUEUE_MAX_MESSAGES` (1000), `QUEUE_MAX_BYTES` (128 MiB): what may wait in a list before this service waits
     var queueLimits: QueueLimits
     /// `QUEUE_LEASE_SECONDS`: a replica silent for that long has its jobs taken over, default 10
@@ -23,8 +15,6 @@ struct DataHarvesterConfiguration: Sendable {
     var dataProcessorURL: String
     /// `SECRETS_KEY`: opens the datasources' secrets; required
     var keyRing: KeyRing
-    /// `INTERNAL_TOKEN`: asked of callers and sent to the data-processor when set
-    var internalToken: String?
     /// `FILES_DIR`: the mounted folder of file sources; none by default. `ALLOW_SUPERUSER_SOURCES`, default false.
     /// `SOURCE_NETWORKS`: networks that sources may be in, as 10.0.0.0/8,...; default all but link-local ones.
     /// `SOURCE_STATEMENT_TIMEOUT_SECONDS`, default 60. `INCREMENTAL_OVERLAP_SECONDS`, default 300. `CSV_MAX_ROW_BYTES`, default 1 MiB
@@ -34,29 +24,17 @@ struct DataHarvesterConfiguration: Sendable {
     var harvest: HarvestRun.Settings
     /// `HARVEST_CONCURRENCY`: jobs at once, default 4
     var concurrency: Int
-    /// `GRACE_PERIOD_SECONDS`: time to finish the pages at hand after SIGTERM, default 10
-    var gracePeriod: Duration
-    /// `ACCESS_LOG`, default true
-    var accessLog: Bool
-    /// `FAILPOINT`: tests only
-    var failpoints: Failpoints
 
     init(from environment: Environment) throws(ConfigurationError) {
         var settings = ConfigurationReader(environment)
-        host = settings.string("HOST", default: "127.0.0.1")
-        port = settings.integer("PORT", default: 8003, in: 0...65535)
-        databaseURL = settings.url(
-            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
-            schemes: ["postgresql", "postgres"])
-        databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 8, in: 2...200)
-        redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "rediss", "unix"])
+        service = ServiceSettings(&settings, port: 8003)
+        database = DatabaseSettings(&settings)
         queueLimits = QueueLimits(
             messages: settings.integer("QUEUE_MAX_MESSAGES", default: 1000, in: 10...1_000_000),
             bytes: settings.integer("QUEUE_MAX_BYTES", default: 128 << 20, in: (1 << 20)...(1 << 36)))
         lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         dataProcessorURL = settings.url(
             "DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: ["http", "https"])
-        internalToken = settings.secret("INTERNAL_TOKEN")
         sources = .init()
         sources.folder = settings.string("FILES_DIR")
         sources.allowSuperuser = settings.flag("ALLOW_SUPERUSER_SOURCES", default: false)
@@ -74,14 +52,6 @@ struct DataHarvesterConfiguration: Sendable {
         harvest.pageRows = settings.integer("HARVEST_PAGE_ROWS", default: 1000, in: 1...10_000)
         harvest.massDeleteShare = settings.number("MASS_DELETE_SHARE", default: 0.2, in: 0...1)
         concurrency = settings.integer("HARVEST_CONCURRENCY", default: 4, in: 1...100)
-        gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 10, in: 1...3600))
-        accessLog = settings.flag("ACCESS_LOG", default: true)
-        failpoints = .none
-        do {
-            failpoints = try Failpoints(environment.values["FAILPOINT"])
-        } catch {
-            error.problems.forEach { settings.refuse($0) }
-        }
         var opened: KeyRing?
         let key = settings.required("SECRETS_KEY", example: "the output of openssl rand -base64 32")
         if !key.isEmpty {

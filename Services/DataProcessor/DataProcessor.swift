@@ -9,12 +9,12 @@ enum DataProcessor {
         await run("data-processor") { log in
             let configuration = try DataProcessorConfiguration(from: Environment())
             let metrics = Metrics()
-            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             let store = JobStore(
                 redis: redis, lifetime: configuration.jobLifetime * 1000, budget: configuration.storeBytes,
                 lease: configuration.lease * 1000)
             let runner = JobRunner(
-                store: store, limits: configuration.limits, failpoints: configuration.failpoints, log: log,
+                store: store, limits: configuration.limits, failpoints: configuration.service.failpoints, log: log,
                 metrics: metrics)
             let health = HealthChecks()
             await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
@@ -23,10 +23,11 @@ enum DataProcessor {
                 runner: runner, reader: JobReader(store: store, runner: runner, shutdown: shutdown), health: health,
                 metrics: metrics, configuration: configuration)
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.accessLog)
+                host: configuration.service.host, port: configuration.service.port,
+                router: routes.router(shutdown: shutdown), log: log,
+                metrics: metrics, accessLog: configuration.service.accessLog)
             try await ServiceGroup(
-                [server, runner], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+                [server, runner], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
             ).run()
         }
     }

@@ -3,14 +3,7 @@ import ServiceRuntime
 
 /// All settings of the data-processor. Each field's comment names its variable.
 struct DataProcessorConfiguration: Sendable {
-    /// `HOST`, default 127.0.0.1
-    var host: String
-    /// `PORT`, default 8004
-    var port: Int
-    /// `REDIS_URL`
-    var redisURL: String
-    /// `INTERNAL_TOKEN`: asked of callers when set
-    var internalToken: String?
+    var service: ServiceSettings
     /// `PROCESSOR_BODY_BYTES`: a request may be that long, default 64 MiB
     var bodyBytes: Int
     /// `PROCESSOR_MAX_ROWS`: a dataset may have that many rows, default 1,000,000
@@ -25,19 +18,10 @@ struct DataProcessorConfiguration: Sendable {
     /// (256 MiB): jobs accepted and not done; `PROCESSOR_RESULT_BYTES`: one result, default 128 MiB; `PROCESSOR_JOB_SECONDS`:
     /// one job's time, default 300
     var limits: JobRunner.Limits
-    /// `GRACE_PERIOD_SECONDS`: time to finish what was accepted after SIGTERM, default 30
-    var gracePeriod: Duration
-    /// `ACCESS_LOG`, default true
-    var accessLog: Bool
-    /// `FAILPOINT`: tests only
-    var failpoints: Failpoints
 
     init(from environment: Environment) throws(ConfigurationError) {
         var settings = ConfigurationReader(environment)
-        host = settings.string("HOST", default: "127.0.0.1")
-        port = settings.integer("PORT", default: 8004, in: 0...65535)
-        redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "rediss", "unix"])
-        internalToken = settings.secret("INTERNAL_TOKEN")
+        service = ServiceSettings(&settings, port: 8004, gracePeriod: 30)
         bodyBytes = settings.integer("PROCESSOR_BODY_BYTES", default: 64 << 20, in: 1024...(1 << 30))
         maximumRows = settings.integer("PROCESSOR_MAX_ROWS", default: 1_000_000, in: 1...10_000_000)
         jobLifetime = settings.integer("PROCESSOR_JOB_TTL_SECONDS", default: 3600, in: 1...604_800)
@@ -51,14 +35,6 @@ struct DataProcessorConfiguration: Sendable {
         limits.pipeline.resultBytes = settings.integer(
             "PROCESSOR_RESULT_BYTES", default: 128 << 20, in: 1024...(500 << 20))
         limits.pipeline.duration = .seconds(settings.integer("PROCESSOR_JOB_SECONDS", default: 300, in: 1...86_400))
-        gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 30, in: 1...3600))
-        accessLog = settings.flag("ACCESS_LOG", default: true)
-        failpoints = .none
-        do {
-            failpoints = try Failpoints(environment.values["FAILPOINT"])
-        } catch {
-            error.problems.forEach { settings.refuse($0) }
-        }
         try settings.finish()
     }
 }

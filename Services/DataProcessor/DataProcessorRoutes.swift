@@ -19,7 +19,7 @@ struct DataProcessorRoutes: Sendable {
         var router = Router()
         router.addOperationalRoutes(
             service: "data-processor", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
-        router.requireInternalToken(configuration.internalToken)
+        router.requireInternalToken(configuration.service.internalToken)
         router.on("POST", "/process", body: .buffered(limit: configuration.bodyBytes), process)
         router.on("GET", "/jobs/:job_id", job)
         router.on("GET", "/operations") { _ in .bytes(operations, contentType: "application/json") }

@@ -13,36 +13,38 @@ enum Embedder {
         await run("embedder") { log in
             let configuration = try EmbedderConfiguration(from: Environment())
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
-            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             do {
                 try await checkQueuePolicy(of: redis, log: log)
             } catch let error as RedisError where error.isRetryable {
                 log.warning("redis.unreachable", ["error": .string("\(error)")])  // the worker waits for it
             }
             let cacheRedis =
-                configuration.cacheURL == configuration.redisURL
+                configuration.cacheURL == configuration.service.redisURL
                 ? redis : RedisConnection(url: configuration.cacheURL, log: log)
             let queue = WorkQueue(redis: redis, metrics: metrics, log: log)
             let service = EmbeddingService(
                 gates: try EmbeddingProviders(configuration, metrics: metrics, log: log).gates,
                 cache: EmbeddingCache(redis: cacheRedis, settings: configuration.cache, metrics: metrics, log: log),
-                failpoints: configuration.failpoints, metrics: metrics)
+                failpoints: configuration.service.failpoints, metrics: metrics)
             await health.add(service, redis: redis, cache: cacheRedis)
             let worker = EmbedWorker(
                 consumer: QueueConsumer(
-                    queue: .embed, service: "embedder", redisURL: configuration.redisURL, lease: configuration.lease,
+                    queue: .embed, service: "embedder", redisURL: configuration.service.redisURL,
+                    lease: configuration.lease,
                     metrics: metrics,
                     log: log),
                 queue: queue, service: service, fence: EpochFence(queue: queue), settings: configuration.worker,
-                failpoints: configuration.failpoints, metrics: metrics, log: log)
+                failpoints: configuration.service.failpoints, metrics: metrics, log: log)
             var router = Router()
             router.addOperationalRoutes(
                 service: "embedder", version: version, health: health, metrics: metrics, shutdown: shutdown)
             router.addEmbedderRoutes(service, configuration: configuration)
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port, router: router, log: log, metrics: metrics)
+                host: configuration.service.host, port: configuration.service.port, router: router, log: log,
+                metrics: metrics, accessLog: configuration.service.accessLog)
             try await ServiceGroup(
-                [server, worker], shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log
+                [server, worker], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
             ).run()
         }
     }

@@ -5,14 +5,9 @@ import ServiceRuntime
 struct EmbedderConfiguration: Sendable {
     enum Provider: String, CaseIterable, Sendable { case local, openai, gemini, ollama, hashing }
 
-    /// `HOST` (0.0.0.0), `PORT` (8001)
-    var host: String
-    var port: Int
-    /// `REDIS_URL` (queues), `REDIS_CACHE_URL` (the same server)
-    var redisURL: String
+    var service: ServiceSettings
+    /// `REDIS_CACHE_URL`, default the server of the queues
     var cacheURL: String
-    /// `INTERNAL_TOKEN`: asked of every caller when it is set.
-    var internalToken: String?
     /// `EMBEDDING_PROVIDER` (local): what callers and jobs get that name none.
     var provider: Provider
     /// `EMBEDDING_MODEL` (all-MiniLM-L6-v2 for local, text-embedding-3-small for openai)
@@ -40,17 +35,11 @@ struct EmbedderConfiguration: Sendable {
     var worker: EmbedWorker.Settings
     /// `EMBEDDER_MAX_TEXTS` (2048) in one `POST /embed`
     var maximumTexts: Int
-    /// `GRACE_PERIOD_SECONDS` (10): time to finish what is in hand after SIGTERM
-    var gracePeriod: Duration
-    var failpoints: Failpoints
 
     init(from environment: Environment) throws {
         var settings = ConfigurationReader(environment)
-        host = settings.string("HOST", default: "0.0.0.0")
-        port = settings.integer("PORT", default: 8001, in: 0...65_535)
-        redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis", "unix"])
-        cacheURL = settings.url("REDIS_CACHE_URL", default: redisURL, schemes: ["redis", "unix"])
-        internalToken = settings.secret("INTERNAL_TOKEN")
+        service = ServiceSettings(&settings, port: 8001)
+        cacheURL = settings.url("REDIS_CACHE_URL", default: service.redisURL, schemes: ["redis", "unix"])
         lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         provider = settings.choice("EMBEDDING_PROVIDER", default: .local)
         model = settings.string("EMBEDDING_MODEL")
@@ -91,15 +80,8 @@ struct EmbedderConfiguration: Sendable {
             claimsInFlight: settings.integer("EMBEDDER_CLAIMS_IN_FLIGHT", default: 4, in: 1...64),
             outageLimit: .seconds(settings.integer("EMBEDDING_OUTAGE_LIMIT_SECONDS", default: 600, in: 0...604_800)))
         maximumTexts = settings.integer("EMBEDDER_MAX_TEXTS", default: 2048, in: 1...100_000)
-        gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: 10, in: 1...3600))
         if provider == .openai, self.dimensions == nil, Self.knownDimensions[model ?? Self.openAIModel] == nil {
             settings.refuse("EMBEDDING_DIMENSIONS must be set for the model \(model ?? Self.openAIModel)")
-        }
-        do {
-            failpoints = try Failpoints(settings.string("FAILPOINT"))
-        } catch {
-            failpoints = .none
-            error.problems.forEach { settings.refuse($0) }
         }
         try settings.finish()
     }

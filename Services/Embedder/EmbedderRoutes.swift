@@ -11,7 +11,7 @@ extension Router {
         let specification = Array(EmbedderOpenAPI.json.utf8)
         on("GET", "/openapi.json") { _ in .bytes(specification, contentType: "application/json") }
         group { router in
-            router.use(Self.internalToken(configuration.internalToken))
+            router.use(Self.internalToken(configuration.service.internalToken))
             router.on("POST", "/embed", body: .buffered(limit: 32 << 20)) { request in
                 let isSmall = request.body.count <= 64 << 10
                 let checked =

@@ -19,11 +19,14 @@ enum Indexer {
                 store: store, health: health, metrics: metrics, configuration: configuration,
                 guardian: queue?.guardian ?? CollectionGuard())
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port, router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.accessLog)
+                host: configuration.service.host, port: configuration.service.port,
+                router: routes.router(shutdown: shutdown), log: log,
+                metrics: metrics, accessLog: configuration.service.accessLog)
             var services: [any Service] = [server, store]
             if let queue { services += [queue.watch(over: store), queue.worker(writingTo: store)] }
-            try await ServiceGroup(services, shutdown: shutdown, gracePeriod: configuration.gracePeriod, log: log).run()
+            try await ServiceGroup(
+                services, shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
+            ).run()
         }
     }
 }

@@ -27,7 +27,7 @@ struct IndexerRoutes: Sendable {
         router.on("GET", "/") { _ in
             .json(["title": "qdrant - vector search engine", "version": .string(Self.qdrantVersion)])
         }
-        router.requireAPIKey(configuration.apiKey, internalToken: configuration.internalToken)
+        router.requireAPIKey(configuration.apiKey, internalToken: configuration.service.internalToken)
         router.on("GET", "/openapi.json") { [document = IndexerDocument.json.serializedBytes] _ in
             .bytes(document, contentType: "application/json")
         }

@@ -18,22 +18,24 @@ enum Orchestrator {
             let configuration = try OrchestratorConfiguration(from: Environment())
             let metrics = Metrics()
             let pool = PostgresPool(
-                url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
                 applicationName: "orchestrator")
             let migrators = OrchestratorParts.migrators(pool: pool)
             if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
             for migrator in migrators { _ = try await migrator.up() }
 
-            let redis = RedisConnection(url: configuration.redisURL, log: log)
+            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             try await checkQueuePolicy(of: redis, log: log)
             let parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: metrics, log: log)
             if let key = try await parts.keys.bootstrap(preset: configuration.adminAPIKey) { parts.show(firstKey: key) }
             let shutdown = Shutdown()
             let server = HTTPServer(
-                host: configuration.host, port: configuration.port,
+                host: configuration.service.host, port: configuration.service.port,
                 router: await parts.routes().router(metrics: metrics, shutdown: shutdown), log: log, metrics: metrics,
-                accessLog: configuration.accessLog)
-            try await ServiceGroup([server, parts.supervisor], shutdown: shutdown, log: log).run()
+                accessLog: configuration.service.accessLog)
+            try await ServiceGroup(
+                [server, parts.supervisor], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
+            ).run()
         }
     }
 }

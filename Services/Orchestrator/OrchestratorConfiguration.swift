@@ -3,16 +3,8 @@ import ServiceRuntime
 
 /// All settings of the orchestrator. Each field's comment names its variable; `.env.example` lists them all.
 struct OrchestratorConfiguration: Sendable {
-    /// `HOST`, default 127.0.0.1
-    var host: String
-    /// `PORT`, default 8000
-    var port: Int
-    /// `DATABASE_URL`
-    var databaseURL: String
-    /// `DATABASE_POOL_SIZE`, connections, default 8
-    var databasePoolSize: Int
-    /// `REDIS_URL`
-    var redisURL: String
+    var service: ServiceSettings
+    var database: DatabaseSettings
     /// `EMBEDDER_URL`, `INDEXER_URL`, `DATA_HARVESTER_URL`, `DATA_PROCESSOR_URL`, `AI_STATUS_URL`
     var embedderURL: String
     var indexerURL: String
@@ -21,8 +13,6 @@ struct OrchestratorConfiguration: Sendable {
     var aiStatusURL: String
     /// `QDRANT_API_KEY`: asked by the indexer's surface when set
     var qdrantAPIKey: String?
-    /// `INTERNAL_TOKEN`: carried on calls between services when set
-    var internalToken: String?
     /// `SECRETS_KEY`: 32 bytes as base64 or hex; several, the current one first
     var keyRing: KeyRing
     /// `ADMIN_API_KEY`: the first key, instead of a generated one
@@ -37,20 +27,11 @@ struct OrchestratorConfiguration: Sendable {
     var progressTimeout: Duration
     /// `JOB_RETENTION_DAYS`: ended jobs are removed after that many days, default 90
     var jobRetentionDays: Int
-    /// `ACCESS_LOG`, default true
-    var accessLog: Bool
-    /// `FAILPOINT`: tests only
-    var failpoints: Failpoints
 
     init(from environment: Environment) throws {
         var settings = ConfigurationReader(environment)
-        host = settings.string("HOST", default: "127.0.0.1")
-        port = settings.integer("PORT", default: 8000, in: 0...65535)
-        databaseURL = settings.url(
-            "DATABASE_URL", default: "postgresql://suite:suite@127.0.0.1:5432/suite",
-            schemes: ["postgresql", "postgres"])
-        databasePoolSize = settings.integer("DATABASE_POOL_SIZE", default: 8, in: 2...200)
-        redisURL = settings.url("REDIS_URL", default: "redis://127.0.0.1:6379", schemes: ["redis"])
+        service = ServiceSettings(&settings, port: 8000)
+        database = DatabaseSettings(&settings)
         let http = ["http", "https"]
         embedderURL = settings.url("EMBEDDER_URL", default: "http://127.0.0.1:8001", schemes: http)
         indexerURL = settings.url("INDEXER_URL", default: "http://127.0.0.1:8002", schemes: http)
@@ -58,7 +39,6 @@ struct OrchestratorConfiguration: Sendable {
         processorURL = settings.url("DATA_PROCESSOR_URL", default: "http://127.0.0.1:8004", schemes: http)
         aiStatusURL = settings.url("AI_STATUS_URL", default: "http://127.0.0.1:8005", schemes: http)
         qdrantAPIKey = settings.secret("QDRANT_API_KEY")
-        internalToken = settings.secret("INTERNAL_TOKEN")
         adminAPIKey = settings.secret("ADMIN_API_KEY")
         if let key = adminAPIKey, key.utf8.count < 16 {
             settings.refuse("ADMIN_API_KEY must have at least 16 characters")
@@ -70,7 +50,6 @@ struct OrchestratorConfiguration: Sendable {
         lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         progressTimeout = .seconds(settings.integer("JOB_PROGRESS_TIMEOUT_SECONDS", default: 7200, in: 10...604_800))
         jobRetentionDays = settings.integer("JOB_RETENTION_DAYS", default: 90, in: 1...36500)
-        accessLog = settings.flag("ACCESS_LOG", default: true)
         var ring: KeyRing?
         if let specification = settings.secret("SECRETS_KEY") {
             do {
@@ -81,12 +60,6 @@ struct OrchestratorConfiguration: Sendable {
         } else {
             settings.refuse(
                 "SECRETS_KEY is not set (32 random bytes as base64, for example from: openssl rand -base64 32)")
-        }
-        failpoints = .none
-        do {
-            failpoints = try Failpoints(environment.values["FAILPOINT"])
-        } catch {
-            error.problems.forEach { settings.refuse($0) }
         }
         try settings.finish()
         guard let ring else { throw ConfigurationError(problems: ["SECRETS_KEY is not usable"]) }

@@ -50,7 +50,7 @@ struct OrchestratorParts: Sendable {
         keys = APIKeyStore(pool: pool)
         jobs = SyncJobStore(pool: pool, log: log)
         queue = WorkQueue(redis: redis, metrics: metrics, log: log)
-        let token = configuration.internalToken
+        let token = configuration.service.internalToken
         indexer = IndexerClient(
             client: client, url: configuration.indexerURL, apiKey: configuration.qdrantAPIKey, internalToken: token)
         embedder = EmbedderClient(client: client, url: configuration.embedderURL, internalToken: token)
@@ -62,15 +62,15 @@ struct OrchestratorParts: Sendable {
                 pushAge: configuration.lease * 1.5,
                 progressTimeout: configuration.progressTimeout,
                 retention: .seconds(configuration.jobRetentionDays * 86_400)),
-            failpoints: configuration.failpoints, metrics: metrics, log: log)
+            failpoints: configuration.service.failpoints, metrics: metrics, log: log)
     }
 
     func routes() async -> OrchestratorRoutes {
-        let token = configuration.internalToken
+        let token = configuration.service.internalToken
         let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
         let starter = SyncStarter(
             jobs: jobs, collections: collections, embedder: embedder, queue: queue,
-            failpoints: configuration.failpoints,
+            failpoints: configuration.service.failpoints,
             log: log)
         return OrchestratorRoutes(
             authentication: Authentication(keys: keys), crossOrigin: CrossOrigin(origins: configuration.corsOrigins),

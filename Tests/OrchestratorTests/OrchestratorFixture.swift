@@ -30,9 +30,9 @@ struct OrchestratorFixture {
         ])
         let configuration = try OrchestratorConfiguration(from: environment)
         pool = PostgresPool(
-            url: configuration.databaseURL, size: 4, log: .silent, metrics: nil, applicationName: "orchestrator-tests")
+            url: configuration.database.url, size: 4, log: .silent, metrics: nil, applicationName: "orchestrator-tests")
         for migrator in OrchestratorParts.migrators(pool: pool) { _ = try await migrator.up() }
-        let redis = RedisConnection(url: configuration.redisURL, log: .silent)
+        let redis = RedisConnection(url: configuration.service.redisURL, log: .silent)
         queue = WorkQueue(redis: redis, metrics: Metrics(), log: .silent)
         parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: Metrics(), log: .silent)
         _ = try await parts.keys.bootstrap(preset: Self.key)

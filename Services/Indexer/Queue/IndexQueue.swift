@@ -21,9 +21,9 @@ struct IndexQueue: Sendable {
         self.metrics = metrics
         self.log = log
         pool = PostgresPool(
-            url: configuration.databaseURL, size: configuration.databasePoolSize, log: log, metrics: metrics,
+            url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
             applicationName: "indexer")
-        redis = RedisConnection(url: configuration.redisURL, log: log)
+        redis = RedisConnection(url: configuration.service.redisURL, log: log)
         let migrators = [
             syncJobsMigrator(pool: pool),
             Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
@@ -42,7 +42,7 @@ struct IndexQueue: Sendable {
     /// The physical collections of datasources.
     var guardian: CollectionGuard {
         let collections = VectorCollectionStore(pool: pool)
-        return CollectionGuard(internalToken: configuration.internalToken) {
+        return CollectionGuard(internalToken: configuration.service.internalToken) {
             let filled = try await collections.collections().filter { $0.datasourceID != nil }
             return Set(filled.flatMap { $0.versions.map(\.physicalName) })
         }
@@ -55,10 +55,10 @@ struct IndexQueue: Sendable {
     func worker(writingTo store: any VectorStore) -> IndexWorker {
         IndexWorker(
             consumer: QueueConsumer(
-                queue: .index, service: "indexer", redisURL: configuration.redisURL, lease: configuration.lease,
+                queue: .index, service: "indexer", redisURL: configuration.service.redisURL, lease: configuration.lease,
                 metrics: metrics, log: log),
             jobs: SyncJobStore(pool: pool, log: log), store: store,
             settings: IndexWorker.Settings(claim: configuration.claim),
-            failpoints: configuration.failpoints, metrics: metrics, log: log)
+            failpoints: configuration.service.failpoints, metrics: metrics, log: log)
     }
 }
