@@ -39,8 +39,9 @@ struct CollectionService: Sendable {
     /// Idempotent: a collection that is there already stays as it is. Of one that has to be made nothing can be known: a store that
     /// was lost must not leave records behind that count as unchanged.
     func createInStore(_ version: VectorCollection.Version, distance: String, hnsw: JSONObject? = nil) async throws {
+        let known = try await jobs.incarnation(of: version.physicalName)
         if try await indexer.exists(collection: version.physicalName) { return }
-        try await jobs.forgetCollection(physical: version.physicalName)
+        if let known { try await jobs.forgetCollection(physical: version.physicalName, incarnation: known) }
         var body: JSONObject = [
             "vectors": [Self.vectorName: ["size": JSONValue(version.vectorSize), "distance": .string(distance)]]
         ]

@@ -52,7 +52,8 @@ extension SyncJobStore {
         do {
             let collection = try await existing(id).collection
             saved = try await pool.transaction { transaction in
-                try await passGate(of: collection, transaction)  // before the job's lock: the order in which a collection is forgotten
+                // Before the job's lock: the order in which a collection is forgotten.
+                try await passGate(of: collection, transaction)
                 try await lock(job: id, transaction)
                 let row = try await transaction.query(
                     """
@@ -106,7 +107,8 @@ extension SyncJobStore {
             RETURNING id
             """, [.uuid(id)])
         if restarted.isEmpty { return }
-        _ = try await transaction.query("DELETE FROM sync_errors WHERE job_id = $1", [.uuid(id)])  // they will be met again
+        // They will be met again.
+        _ = try await transaction.query("DELETE FROM sync_errors WHERE job_id = $1", [.uuid(id)])
         log.info("job.begins_anew", ["job": .string(id)])
     }
 

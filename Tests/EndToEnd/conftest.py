@@ -1,5 +1,6 @@
 """Fixtures: whole suites of six real processes over a PostgreSQL and a Redis of their own (deploy/scripts/suite.py)."""
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from embedding_stub import EmbeddingStub  # noqa: E402
 from suite import SERVICES, Suite, binaries  # noqa: E402
 
+# Of everything random; SUITE_SEED repeats a run. Printed at the end, with what `RESULTS` has gathered.
+SEED = int(os.environ.get("SUITE_SEED") or random.SystemRandom().randrange(1 << 32))
+RESULTS = []    # (seconds to recover, texts paid twice) of each fault case
 CONFIGURATION = os.environ.get("SUITE_CONFIGURATION", "debug")
 MODEL = os.environ.get("EMBEDDING_MODEL_DIR")
 # Of the suite over the stub: a killed embedder has at most so many requests, of so many texts, under way.
@@ -27,6 +31,15 @@ def pytest_configure(config):
     missing = [name for name in SERVICES if not os.path.exists(os.path.join(binaries(CONFIGURATION), name))]
     if missing:
         raise pytest.UsageError(f"not built: {', '.join(missing)} ({CONFIGURATION}); run swift build first")
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"SUITE_SEED={SEED}")
+    if RESULTS:
+        seconds, extra = sorted(time for time, _ in RESULTS), [texts for _, texts in RESULTS if texts]
+        terminalreporter.write_line(
+            f"faults: {len(RESULTS)} jobs recovered, in {seconds[len(seconds) // 2]:.1f} s (median) to {seconds[-1]:.1f} s; "
+            f"{len(extra)} of them paid texts twice, at most {max(extra, default=0)}")
 
 
 @pytest.fixture(scope="session")

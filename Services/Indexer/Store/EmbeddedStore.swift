@@ -100,6 +100,7 @@ final class EmbeddedStore: VectorStore {
 
     func createCollection(_ name: String, _ configuration: CollectionConfiguration) async throws {
         if let reason = Self.fault(in: name) { throw StoreError.wrongInput("collection name: \(reason)") }
+        try await dropLost()
         try await keeper.run { [self] in
             try holdFolder()
             let isTaken = catalogue.withLock { $0.collections[name] != nil || $0.aliases[name] != nil }
@@ -164,7 +165,12 @@ final class EmbeddedStore: VectorStore {
         return removed
     }
 
-    func collection(_ name: String) async throws -> CollectionDescription { try await find(name).describe() }
+    /// Throws: `collectionNotFound`, for one whose files were deleted under it too.
+    func collection(_ name: String) async throws -> CollectionDescription {
+        let collection = try find(name)
+        guard await collection.writer.isOnDisk() else { throw StoreError.collectionNotFound(name) }
+        return await collection.describe()
+    }
 
     func aliases() -> [(alias: String, collection: String)] {
         catalogue.withLock { $0.aliases.map { (alias: $0.key, collection: $0.value) } }.sorted { $0.alias < $1.alias }
