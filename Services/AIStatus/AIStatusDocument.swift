@@ -1,3 +1,4 @@
+import ServiceRuntime
 import WireProtocol
 
 /// The OpenAPI 3.1 document of this service.
@@ -6,7 +7,7 @@ enum AIStatusDocument {
         [
             "openapi": "3.1.0",
             "info": [
-                "title": "ai-status", "version": .string(AIStatusRoutes.version),
+                "title": "ai-status", "version": .string(suiteVersion),
                 "description": "The enrichment of imported products with AI, and its status.",
             ],
             "paths": [

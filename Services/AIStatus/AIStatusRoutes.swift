@@ -8,13 +8,11 @@ struct AIStatusRoutes: Sendable {
     let metrics: Metrics
     let internalToken: String?
 
-    static let version = "0.1.0"
-
     func router(shutdown: Shutdown) -> Router {
         let document = AIStatusDocument.json.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "ai-status", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+            service: "ai-status", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(internalToken)
         router.on("GET", "/_ai_status", status)
         router.on("GET", "/ai_status", status)

@@ -1,4 +1,5 @@
 import Datasources
+import ServiceRuntime
 import WireProtocol
 
 /// The OpenAPI 3.1 document of this service.
@@ -6,7 +7,7 @@ enum DataHarvesterDocument {
     static let json: JSONValue = [
         "openapi": "3.1.0",
         "info": [
-            "title": "data-harvester", "version": .string(DataHarvesterRoutes.version),
+            "title": "data-harvester", "version": .string(suiteVersion),
             "description": "Reads sources: tests and previews them here, harvests them from the list queue:harvest.",
         ],
         "paths": [

@@ -18,14 +18,13 @@ struct DataHarvesterRoutes: Sendable {
         return SourceConnectors(settings: settings, datasources: connectors.datasources)
     }
 
-    static let version = "0.1.0"
     private static let countLimit = Duration.seconds(5)
 
     func router(shutdown: Shutdown) -> Router {
         let document = DataHarvesterDocument.json.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "data-harvester", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+            service: "data-harvester", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(internalToken)
         router.on("POST", "/sources/test", answering(test))
         router.on("POST", "/sources/preview", answering(preview))

@@ -1,3 +1,4 @@
+import ServiceRuntime
 import WireProtocol
 
 /// The OpenAPI 3.1 document of this service. The operations' schemas come from their parameter tables.
@@ -6,7 +7,7 @@ enum DataProcessorDocument {
         [
             "openapi": "3.1.0",
             "info": [
-                "title": "data-processor", "version": .string(DataProcessorRoutes.version),
+                "title": "data-processor", "version": .string(suiteVersion),
                 "description":
                     "Applies declared operations to a dataset. Submit it, then ask for the job until its status is final.",
             ],

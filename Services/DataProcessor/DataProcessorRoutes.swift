@@ -11,14 +11,12 @@ struct DataProcessorRoutes: Sendable {
     let metrics: Metrics
     let configuration: DataProcessorConfiguration
 
-    static let version = "0.1.0"
-
     func router(shutdown: Shutdown) -> Router {
         let document = DataProcessorDocument.json(bodyBytes: configuration.bodyBytes).serializedBytes
         let operations = OperationCatalogue.description.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "data-processor", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+            service: "data-processor", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(configuration.service.internalToken)
         router.on("POST", "/process", body: .buffered(limit: configuration.bodyBytes), process)
         router.on("GET", "/jobs/:job_id", job)

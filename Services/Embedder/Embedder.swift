@@ -7,7 +7,6 @@ import WorkQueue
 
 @main
 enum Embedder {
-    static let version = "1.0.0"
 
     static func main() async {
         await run("embedder") { log in
@@ -38,7 +37,7 @@ enum Embedder {
                 failpoints: configuration.service.failpoints, metrics: metrics, log: log)
             var router = Router()
             router.addOperationalRoutes(
-                service: "embedder", version: version, health: health, metrics: metrics, shutdown: shutdown)
+                service: "embedder", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
             router.addEmbedderRoutes(service, configuration: configuration)
             let server = HTTPServer(
                 host: configuration.service.host, port: configuration.service.port, router: router, log: log,

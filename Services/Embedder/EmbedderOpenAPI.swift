@@ -1,3 +1,4 @@
+import ServiceRuntime
 /// `GET /openapi.json`.
 enum EmbedderOpenAPI {
     static let json = """
@@ -5,7 +6,7 @@ enum EmbedderOpenAPI {
           "openapi": "3.1.0",
           "info": {
             "title": "Embedder",
-            "version": "\(Embedder.version)",
+            "version": "\(suiteVersion)",
             "description": "Texts to vectors. Batches come and go over Redis lists; this is the surface for searches and people."
           },
           "security": [{}, {"internalToken": []}],

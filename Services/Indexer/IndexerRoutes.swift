@@ -14,7 +14,6 @@ struct IndexerRoutes: Sendable {
     /// Which collections a datasource fills: REST does not write there.
     let guardian: CollectionGuard
 
-    static let version = "0.1.0"
     /// The Qdrant release whose behaviour this is: clients compare it with their own.
     static let qdrantVersion = "1.19.0"
 
@@ -22,7 +21,7 @@ struct IndexerRoutes: Sendable {
         var router = Router()
         router.errorForm = { error, _ in QdrantErrors.answer(error) }
         router.addOperationalRoutes(
-            service: "indexer", version: Self.version, health: health, metrics: metrics, shutdown: shutdown)
+            service: "indexer", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
         router.on("GET", "/healthz") { _ in .text("healthz check passed") }
         router.on("GET", "/") { _ in
             .json(["title": "qdrant - vector search engine", "version": .string(Self.qdrantVersion)])

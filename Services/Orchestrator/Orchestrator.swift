@@ -8,8 +8,6 @@ import ServiceRuntime
 import SyncJobs
 import WorkQueue
 
-let suiteVersion = "0.1.0"
-
 /// The public API: datasources, sync jobs, collections, search; starts, watches and ends jobs.
 @main
 enum Orchestrator {

@@ -1,3 +1,4 @@
+import ServiceRuntime
 import WireProtocol
 
 /// The OpenAPI 3.1 document of this service: Qdrant's paths, with what of them this store takes. A test keeps it equal to the routes.
@@ -12,7 +13,7 @@ enum IndexerDocument {
         return [
             "openapi": "3.1.0",
             "info": [
-                "title": "indexer", "version": .string(IndexerRoutes.version),
+                "title": "indexer", "version": .string(suiteVersion),
                 "description":
                     "The vector store, on the part of Qdrant's REST API that the suite and Qdrant's clients need.",
             ],
