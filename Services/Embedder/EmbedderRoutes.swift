@@ -1,4 +1,3 @@
-import Crypto
 import FastJSON
 import HTTPServer
 import ServiceRuntime
@@ -9,9 +8,9 @@ extension Router {
     mutating func addEmbedderRoutes(_ service: EmbeddingService, configuration: EmbedderConfiguration) {
         let limit = configuration.maximumTexts
         let specification = Array(EmbedderOpenAPI.json.utf8)
-        on("GET", "/openapi.json") { _ in .bytes(specification, contentType: "application/json") }
         group { router in
-            router.use(Self.internalToken(configuration.service.internalToken))
+            router.requireInternalToken(configuration.service.internalToken)
+            router.on("GET", "/openapi.json") { _ in .bytes(specification, contentType: "application/json") }
             router.on("POST", "/embed", body: .buffered(limit: 32 << 20)) { request in
                 let isSmall = request.body.count <= 64 << 10
                 let checked =
@@ -26,16 +25,6 @@ extension Router {
             }
         }
     }
-
-    private static func internalToken(_ token: String?) -> Middleware {
-        let expected = token.map { Array("Bearer \($0)".utf8) }
-        return { request, next in
-            if let expected, !constantTimeEqual(Array((request.headers["authorization"] ?? "").utf8), expected) {
-                throw Problem.unauthorized("this needs the internal token as a bearer token")
-            }
-            return try await next(request)
-        }
-    }
 }
 
 /// `POST /embed`, checked.
@@ -46,13 +35,35 @@ struct EmbedRequest: Sendable {
         var model: String?
         var dimensions: Int?
         var task: String?
+        var unknown: [String]
+
+        private enum CodingKeys: String, CodingKey, CaseIterable { case texts, provider, model, dimensions, task }
+
+        init(from decoder: any Decoder) throws {
+            let members = try decoder.container(keyedBy: CodingKeys.self)
+            texts = try members.decode([String].self, forKey: .texts)
+            provider = try members.decodeIfPresent(String.self, forKey: .provider)
+            model = try members.decodeIfPresent(String.self, forKey: .model)
+            dimensions = try members.decodeIfPresent(Int.self, forKey: .dimensions)
+            task = try members.decodeIfPresent(String.self, forKey: .task)
+            let names = try decoder.container(keyedBy: AnyName.self).allKeys.map(\.stringValue)
+            unknown = names.filter { CodingKeys(rawValue: $0) == nil }.sorted()
+        }
+    }
+    private struct AnyName: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
     }
     private let body: Body
     private let task: EmbeddingTask
 
     init(_ request: HTTPRequest, maximumTexts: Int) throws(Problem) {
         body = try request.decode(Body.self)
-        var errors: [FieldError] = []
+        var errors = body.unknown.prefix(20).map {
+            FieldError(field: $0, message: "is unknown here: texts, provider, model, dimensions, task")
+        }
         if body.texts.isEmpty { errors.append(FieldError(field: "texts", message: "must hold at least one text")) }
         if body.texts.count > maximumTexts {
             errors.append(

@@ -38,7 +38,7 @@ struct EmbedderRoutesTests {
         (#"{"texts":["a","b","c","d"]}"#, "texts"), (#"{"texts":["a"],"provider":"x"}"#, "provider"),
         (#"{"texts":["a"],"model":"x"}"#, "model"), (#"{"texts":["a"],"dimensions":5}"#, "dimensions"),
         (#"{"texts":["a"],"dimensions":0}"#, "dimensions"), (#"{"texts":["a"],"task":"x"}"#, "task"),
-        (#"{"texts":["a",1]}"#, "texts"), (#"{}"#, "texts"),
+        (#"{"texts":["a",1]}"#, "texts"), (#"{}"#, "texts"), (#"{"texts":["a"],"dimension":4}"#, "dimension"),
     ])
     func badInputIsRefusedWithItsField(body: String, field: String) async throws {
         let (status, json) = try await post(try await router(), body)
