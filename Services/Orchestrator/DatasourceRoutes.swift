@@ -74,8 +74,9 @@ struct DatasourceRoutes: Sendable {
     /// Its jobs end first, so that none goes on filling what is being removed.
     private func remove(_ request: HTTPRequest) async throws -> HTTPResponse {
         let datasource = try await datasource(request)
+        let deletesPoints = try request.queryFlag("deletePoints", default: false)
         try await jobs.forgetDatasource(id: datasource.id)
-        if request.query("deletePoints") == "true" { try await collections.deletePoints(of: datasource) }
+        if deletesPoints { try await collections.deletePoints(of: datasource) }
         guard try await store.delete(id: datasource.id) else { throw DatasourcesError.notFound(id: datasource.id) }
         log.info("datasource.deleted", ["datasource_id": .string(datasource.id)])
         return .empty()

@@ -30,7 +30,9 @@ struct SuiteHealth: Sendable {
     /// `GET /api/health`: the orchestrator and what it depends on.
     func summary() async -> HTTPResponse {
         let health = await ownHealth()
-        return .json(health, status: health["status"] == "fail" ? 503 : 200)
+        return .bytes(
+            health.serializedBytes, contentType: "application/health+json",
+            status: health["status"] == "fail" ? 503 : 200)
     }
 
     /// `GET /api/health/database`, `/qdrant`, `/redis`: one dependency of the orchestrator.

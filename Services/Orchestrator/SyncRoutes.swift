@@ -22,7 +22,7 @@ struct SyncRoutes: Sendable {
         router.on("GET", "/api/sync/jobs") { try await list($0) }
         router.on("GET", "/api/sync/jobs/:id") { .json(.object(try await job($0).json)) }
         router.on("POST", "/api/sync/jobs/:id/cancel") { request in
-            let reason = request.body.isEmpty ? nil : try request.json()["reason"]?.string
+            let reason = try CancelBody(request.body.isEmpty ? [:] : request.json()).reason
             let job = try await jobs.cancel(id: id(request), reason: reason ?? "cancelled by a user")
             await starter.hint(job)
             return .json(.object(job.json))
@@ -125,6 +125,25 @@ struct SyncRoutes: Sendable {
             }
             try await writer.send(id: String(number + 1), event: "end", data: JSONValue.object(job.json).serialized)
         }
+    }
+}
+
+/// `{"reason": "..."}`, or nothing.
+struct CancelBody: Sendable {
+    static let maximumLength = 1000
+    var reason: String?
+
+    init(_ body: JSONValue) throws(Problem) {
+        guard let members = body.object else { throw .badRequest("the body must be a JSON object") }
+        if let other = members.names.first(where: { $0 != "reason" }) {
+            throw .badRequest(field: other, "is unknown here: {reason?}")
+        }
+        guard let value = members["reason"], !value.isNull else { return }
+        guard let text = value.string else { throw .badRequest(field: "reason", "must be a string, not \(value.kind)") }
+        guard text.count <= Self.maximumLength else {
+            throw .badRequest(field: "reason", "must have at most \(Self.maximumLength) characters")
+        }
+        reason = text.isEmpty ? nil : text
     }
 }
 

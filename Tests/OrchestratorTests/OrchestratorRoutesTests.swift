@@ -1,4 +1,5 @@
 import FastJSON
+import SyncJobs
 import Testing
 import WireProtocol
 
@@ -65,6 +66,31 @@ struct OrchestratorRoutesTests {
         let answer = try await fixture.send("POST", "/api/sync/full/\(id)", .object(JSONObject([(field, value)])))
         #expect(answer.status == 400)
         #expect(answer.body["errors"]?.array?.first?["field"]?.string == field)
+    }
+
+    static let wrongBodies: [(String, JSONValue)] = [
+        ("cancel", ["reason": ["a"]]), ("cancel", ["because": "x"]), ("cancel", ["reason": .string(.init(repeating: "x", count: 1001))]),
+        ("cancel", []),
+    ]
+
+    @Test(arguments: wrongBodies)
+    func aWrongBodyOfACancelStopsNothing(_ action: String, _ body: JSONValue) async throws {
+        let fixture = try await OrchestratorFixture()
+        let jobs = SyncJobStore(pool: fixture.pool, log: .silent)
+        let job = try await jobs.create(
+            datasourceID: "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11", collection: "c", space: .example, type: .full)
+        #expect(try await fixture.send("POST", "/api/sync/jobs/\(job.id)/\(action)", body).status == 400)
+        #expect(try await jobs.job(id: job.id)?.status == .pending)
+        #expect(try await fixture.send("POST", "/api/sync/jobs/\(job.id)/\(action)", ["reason": "enough"]).status == 200)
+        #expect(try await jobs.job(id: job.id)?.errorMessage == "enough")
+    }
+
+    @Test func aDatasourceIsNotDeletedWhenItIsNotClearWhatBecomesOfItsPoints() async throws {
+        let fixture = try await OrchestratorFixture()
+        let made = try await fixture.send("POST", "/api/datasources", OrchestratorFixture.datasource)
+        let id = try #require(made.body["id"]?.string)
+        #expect(try await fixture.send("DELETE", "/api/datasources/\(id)?deletePoints=null").status == 400)
+        #expect(try await fixture.send("GET", "/api/datasources/\(id)").status == 200)
     }
 
     @Test(arguments: [
