@@ -76,6 +76,22 @@ struct IndexerRoutesTests {
         #expect(legacy.body["result"] == [["id": 1, "version": 1, "score": 0.15, "payload": ["a": 1.5]]])
     }
 
+    /// A fresh parser has no memory for numbers yet.
+    @Test func aBodyWithoutAnyNumberIsRefusedAndCrashesNothing() async throws {
+        _ = try await call("PUT", "/collections/c", ["vectors": ["size": 2, "distance": "Dot"]])
+        _ = try await call("PUT", "/collections/none", [:])
+        let vectors: [JSONValue] = [[], [:], nil, ["": []], [[]], "", 0]
+        for vector in vectors {
+            let body: JSONValue = ["points": [["id": 1, "vector": vector, "payload": nil]]]
+            let isNone = vector == [:]  // a point without vectors, as Qdrant has them
+            #expect(
+                try await call("PUT", "/collections/c/points?wait=true", body).status == (isNone ? 200 : 400),
+                "\(vector.serialized)")
+            _ = try await call("PUT", "/collections/none/points?wait=true", body)
+        }
+        #expect(try await call("GET", "/collections").status == 200)
+    }
+
     static let refusals: [(String, String, JSONValue?, Int, String)] = [
         ("GET", "/collections/x", nil, 404, "Not found: Collection `x` doesn't exist!"),
         ("GET", "/nowhere", nil, 404, "Not found: "),

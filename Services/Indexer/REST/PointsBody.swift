@@ -28,18 +28,22 @@ struct PointsBody {
             throw RequestError(status: 400, description: "Format error in JSON body: \(problem)")
         }
         points.reserveCapacity(read.point_count)
+        // An array without elements may have no address.
+        let given = UnsafeBufferPointer(start: read.vectors, count: read.vector_count)
+        let floats = UnsafeBufferPointer(start: read.floats, count: read.float_count)
+        let payloads = UnsafeBufferPointer(start: read.payloads, count: read.payload_bytes)
         var lastName = ""
         for point in UnsafeBufferPointer(start: read.points, count: read.point_count) {
             let vectors = (0..<Int(point.vector_count)).map { index in
-                let vector = read.vectors[point.first_vector + index]
+                let vector = given[point.first_vector + index]
                 // Names repeat from point to point: the same text needs no new string.
                 let name = UnsafeRawBufferPointer(start: vector.name, count: vector.name_length)
                 if !name.elementsEqual(lastName.utf8) { lastName = String(decoding: name, as: UTF8.self) }
                 return Vector(
                     name: lastName,
-                    values: Array(UnsafeBufferPointer(start: read.floats + vector.first, count: vector.count)))
+                    values: Array(floats[vector.first..<(vector.first + vector.count)]))
             }
-            let payload = UnsafeBufferPointer(start: read.payloads + point.payload_offset, count: point.payload_length)
+            let payload = payloads[point.payload_offset..<(point.payload_offset + point.payload_length)]
             points.append(
                 Point(
                     id: PointID(kind: point.id_kind, high: point.id_high, low: point.id_low), vectors: vectors,
