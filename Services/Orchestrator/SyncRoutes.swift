@@ -28,9 +28,14 @@ struct SyncRoutes: Sendable {
             return .json(.object(job.json))
         }
         router.on("POST", "/api/sync/jobs/:id/resume") { request in
-            let job = try await starter.resume(id: id(request))
+            let job = try await job(request)
+            // Else its batches would bring back points that nobody keeps in step any more.
+            guard try await datasources.datasource(id: job.datasourceID) != nil else {
+                throw Problem.conflict("the datasource of job \(job.id) was deleted: there is nothing to resume")
+            }
+            let resumed = try await starter.resume(id: job.id)
             supervisor.wake()
-            return .json(.object(job.json))
+            return .json(.object(resumed.json))
         }
         router.on("POST", "/api/sync/jobs/:id/reconcile") { request in
             .json(.object(try await jobs.reconcile(id: id(request)).json))

@@ -85,6 +85,17 @@ struct OrchestratorRoutesTests {
         #expect(try await jobs.job(id: job.id)?.errorMessage == "enough")
     }
 
+    @Test func aJobWhoseDatasourceIsGoneIsNotResumed() async throws {
+        let fixture = try await OrchestratorFixture()
+        let jobs = SyncJobStore(pool: fixture.pool, log: .silent)
+        let job = try await jobs.create(
+            datasourceID: "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11", collection: "c", space: .example, type: .full)
+        _ = try await jobs.cancel(id: job.id, reason: "the datasource was deleted")
+        let answer = try await fixture.send("POST", "/api/sync/jobs/\(job.id)/resume")
+        #expect(answer.status == 409)
+        #expect(try await jobs.job(id: job.id)?.status == .cancelled)
+    }
+
     @Test func aDatasourceIsNotDeletedWhenItIsNotClearWhatBecomesOfItsPoints() async throws {
         let fixture = try await OrchestratorFixture()
         let made = try await fixture.send("POST", "/api/datasources", OrchestratorFixture.datasource)
