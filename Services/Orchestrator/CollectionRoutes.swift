@@ -85,6 +85,10 @@ struct NewCollection: Sendable {
                 FieldError(field: "distance", message: "must be one of \(Self.distances.joined(separator: ", "))"))
         }
         if let given = members["hnsw"], !given.isNull {
+            if given.object == nil { errors.append(FieldError(field: "hnsw", message: "must be an object")) }
+            for name in given.object?.names ?? [] where !["m", "efConstruct"].contains(name) {
+                errors.append(FieldError(field: "hnsw.\(name)", message: "is not a setting: m, efConstruct"))
+            }
             var config = JSONObject()
             for (field, name) in [("m", "m"), ("efConstruct", "ef_construct")] {
                 guard let value = given[field] else { continue }

@@ -84,7 +84,7 @@ struct SearchQuery: Sendable {
         text = members["query"]?.string ?? ""
         limit = whole("limit", 10, 1...Self.maximumLimit)
         offset = whole("offset", 0, 0...100_000)
-        filter = members["filter"].flatMap { $0.isNull ? nil : $0 }
+        filter = members["filter"]?.nonNull
         if let filter, filter.object == nil { errors.append(FieldError(field: "filter", message: "must be an object")) }
         errors += Self.check(collection: collection, text: text, mode: members["mode"])
         if !errors.isEmpty { throw .badRequest("the search is not valid", errors: errors) }

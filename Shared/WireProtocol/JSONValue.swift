@@ -14,6 +14,8 @@ package enum JSONValue: Sendable, Equatable {
 
 extension JSONValue {
     package var isNull: Bool { self == .null }
+    /// For a member that may be left out or be null alike. (`$0.isNull ? nil : $0` is `.null`: a `JSONValue` may be written as `nil`.)
+    package var nonNull: JSONValue? { isNull ? Optional.none : self }
     package var string: String? { if case .string(let value) = self { value } else { nil } }
     package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
     package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }

@@ -33,6 +33,18 @@ import WireProtocol
         return (response.status, try JSONReader.parse(response.bytes ?? []))
     }
 
+    @Test func aNullMemberIsOneThatIsLeftOut() async throws {
+        let fixture = try await HarvestFixture()
+        let (status, _) = try await post(
+            router(fixture), "/sources/test",
+            [
+                "datasource_id": nil, "type": "postgresql", "connection_config": .object(fixture.source.connection),
+                "query_template": nil, "field_mapping": nil, "embedding_fields": nil, "embedding_template": nil,
+                "processing": nil, "limit": nil,
+            ])
+        #expect(status == 200)
+    }
+
     @Test func previewsAnExistingDatasourceAndAnInlineOne() async throws {
         let fixture = try await HarvestFixture()
         let datasource = try await fixture.datasource()

@@ -123,6 +123,19 @@ struct OrchestratorRoutesTests {
         #expect(answer.body["detail"]?.string?.contains("no collection is called none") == true)
     }
 
+    @Test func aNullMemberOfASearchIsOneThatIsLeftOut() async throws {
+        let body: JSONValue = ["collection": "none", "query": "lamp", "filter": nil, "limit": nil, "offset": nil, "mode": nil]
+        #expect(try await OrchestratorFixture().send("POST", "/api/search", body).status == 404)
+    }
+
+    @Test(arguments: [[], ["depth": 3], ["m": "a"]] as [JSONValue])
+    func aWrongIndexSettingOfACollectionIsNamed(_ hnsw: JSONValue) async throws {
+        let body: JSONValue = ["name": "c", "vectorSize": 3, "hnsw": hnsw]
+        let answer = try await OrchestratorFixture().send("POST", "/api/collections", body)
+        #expect(answer.status == 400)
+        #expect(answer.body["errors"]?.array?.first?["field"]?.string?.hasPrefix("hnsw") == true)
+    }
+
     @Test(arguments: ["\0", "a\0b", "../a", " "])
     func aNameThatNoCollectionCanHaveIsUnknown(_ name: String) async throws {
         let fixture = try await OrchestratorFixture()

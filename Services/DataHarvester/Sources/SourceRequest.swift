@@ -22,7 +22,7 @@ struct SourceRequest: Sendable {
         var errors: [FieldError] = []
         func refuse(_ field: String, _ message: String) { errors.append(FieldError(field: field, message: message)) }
         for name in body.names where !Self.members.contains(name) { refuse(name, "is unknown here") }
-        func given(_ name: String) -> JSONValue? { body[name].flatMap { $0.isNull ? nil : $0 } }
+        func given(_ name: String) -> JSONValue? { body[name]?.nonNull }
         limit = 5
         if let value = given("limit") {
             if let number = value.integer, (1...100).contains(number) {
