@@ -237,8 +237,9 @@ struct EmbedWorker: Service {
             } catch is CancellationError {
                 return await giveBack(works)
             } catch {
-                // Taken away or unreachable: whoever gets the messages next finds the vectors in the cache.
-                return log.warning("batch.not_passed", ["count": JSONValue(works.count), "error": .string("\(error)")])
+                // Taken away or unreachable: what is still in our list goes back, and whoever reads it finds the vectors in the cache.
+                log.warning("batch.not_passed", ["count": JSONValue(works.count), "error": .string("\(error)")])
+                return await giveBack(works)
             }
         }
     }

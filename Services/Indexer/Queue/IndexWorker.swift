@@ -84,7 +84,9 @@ struct IndexWorker: Service {
                 }
             }
         }
+        // The lease may only have looked lost while Redis was away: what is still in our list goes back to be read again.
         log.warning("batches.taken_away", ["count": JSONValue(held.count)])
+        await attempt("give_back") { try await consumer.giveBack(held) }
     }
 
     /// Answers what is to be embedded first: payload changes whose point is missing.
