@@ -21,7 +21,8 @@ struct RedisSession: ~Copyable {
         self.timeout = timeout
         self.descriptor = descriptor
         context.pointee.reader.pointee.fn = ReplyBuilder.functions
-        context.pointee.reader.pointee.maxbuf = 4 << 20  // kept between replies, not freed and faulted in again for each body
+        // kept between replies, not freed and faulted in again for each body
+        context.pointee.reader.pointee.maxbuf = 4 << 20
     }
 
     /// Connects, authenticates, selects the database, and refuses a server that is still loading.

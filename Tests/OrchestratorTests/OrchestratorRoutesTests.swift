@@ -69,7 +69,8 @@ struct OrchestratorRoutesTests {
     }
 
     static let wrongBodies: [(String, JSONValue)] = [
-        ("cancel", ["reason": ["a"]]), ("cancel", ["because": "x"]), ("cancel", ["reason": .string(.init(repeating: "x", count: 1001))]),
+        ("cancel", ["reason": ["a"]]), ("cancel", ["because": "x"]),
+        ("cancel", ["reason": .string(.init(repeating: "x", count: 1001))]),
         ("cancel", []),
     ]
 
@@ -81,7 +82,8 @@ struct OrchestratorRoutesTests {
             datasourceID: "3f2b9c1e-5a0d-4a53-8f0e-0d8f1c5b7a11", collection: "c", space: .example, type: .full)
         #expect(try await fixture.send("POST", "/api/sync/jobs/\(job.id)/\(action)", body).status == 400)
         #expect(try await jobs.job(id: job.id)?.status == .pending)
-        #expect(try await fixture.send("POST", "/api/sync/jobs/\(job.id)/\(action)", ["reason": "enough"]).status == 200)
+        #expect(
+            try await fixture.send("POST", "/api/sync/jobs/\(job.id)/\(action)", ["reason": "enough"]).status == 200)
         #expect(try await jobs.job(id: job.id)?.errorMessage == "enough")
     }
 
@@ -124,7 +126,9 @@ struct OrchestratorRoutesTests {
     }
 
     @Test func aNullMemberOfASearchIsOneThatIsLeftOut() async throws {
-        let body: JSONValue = ["collection": "none", "query": "lamp", "filter": nil, "limit": nil, "offset": nil, "mode": nil]
+        let body: JSONValue = [
+            "collection": "none", "query": "lamp", "filter": nil, "limit": nil, "offset": nil, "mode": nil,
+        ]
         #expect(try await OrchestratorFixture().send("POST", "/api/search", body).status == 404)
     }
 

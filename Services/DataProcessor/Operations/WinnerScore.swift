@@ -44,7 +44,8 @@ struct WinnerScore: Sendable {
         /// A signal that is the same everywhere says nothing: everybody gets the middle.
         func scaled(_ value: Double) -> Double {
             guard high > low else { return 0.5 }
-            return min(1, max(0, (value / 2 - low / 2) / (high / 2 - low / 2)))  // halves: the difference cannot overflow
+            // halves: the difference cannot overflow
+            return min(1, max(0, (value / 2 - low / 2) / (high / 2 - low / 2)))
         }
     }
 

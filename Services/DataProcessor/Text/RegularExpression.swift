@@ -5,7 +5,8 @@ import Foundation
 /// one value may take.
 ///
 /// Source: pcre2api(3), "The match context", and pcre2jit(3).
-final class RegularExpression: @unchecked Sendable {  // both handles are written in `init` only and read-only in a match
+// both handles are written in `init` only and read-only in a match
+final class RegularExpression: @unchecked Sendable {
     private let code: OpaquePointer
     private let context: OpaquePointer
     let groupCount: Int
