@@ -179,13 +179,30 @@ import WireProtocol
         let row = #"{"a":"\#(String(repeating: "x", count: 2000))"}"#
         try await replica.running {
             let id = try await replica.submit("", row)
-            #expect(try await replica.get("/jobs/\(id)?wait=30").json["status"] == "completed")
+            await replica.runner.waitForCompletion(of: id, upTo: .seconds(30), until: Shutdown())
             let refused = try await replica.send("POST", "/process", #"{"dataset":[\#(row)],"operations":[]}"#)
             #expect(refused.status == 503 && refused.header("Retry-After") == "1")
             let deadline = ContinuousClock.now + .seconds(10)
             while try await replica.send("POST", "/process", #"{"dataset":[\#(row)],"operations":[]}"#).status == 503 {
                 try #require(ContinuousClock.now < deadline)
             }
+        }
+    }
+
+    /// Else a sync of more than the budget would wait for the expiry of pages that it has long had.
+    @Test func resultsThatWereFetchedMakeRoomOldestFirst() async throws {
+        let replica = try await Replica(
+            redis: try await RedisServer.shared().createDatabase(), settings: ["PROCESSOR_STORE_BYTES": "9000"])
+        let row = #"{"a":"\#(String(repeating: "x", count: 2000))"}"#
+        try await replica.running {
+            var ids: [String] = []
+            for _ in 0..<20 {
+                ids.append(try await replica.submit("", row))
+                #expect(try await replica.get("/jobs/\(ids.last ?? "")?wait=30").json["status"] == "completed")
+            }
+            #expect(try await replica.send("GET", "/jobs/\(ids[0])").status == 404)
+            #expect(try await replica.get("/jobs/\(ids[19])").json["status"] == "completed")
+            #expect(try await replica.get("/jobs/\(ids[18])").json["status"] == "completed")
         }
     }
 

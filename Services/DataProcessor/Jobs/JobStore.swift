@@ -3,7 +3,9 @@ import Redis
 /// The jobs in Redis, for all replicas: what each answers, for as long as it is kept, within one byte budget.
 ///
 /// Keys: `processor:job:<id>` (the answer), `processor:worker:<replica>` (its lease), `processor:expiries` (id by expiry),
-/// `processor:sizes` (bytes by id), `processor:bytes` (their sum). The expiries are cleaned up by whoever accepts next.
+/// `processor:sizes` (bytes by id), `processor:bytes` (their sum), `processor:fetched` (id by when its result was first asked for).
+/// The expiries are cleaned up by whoever accepts next. Where the budget is used up, results that somebody has got go first: else a
+/// sync that reads a catalogue twice within an expiry would stand still.
 struct JobStore: Sendable {
     let redis: RedisConnection
     /// How long a job can be asked for. Units: milliseconds
@@ -13,7 +15,10 @@ struct JobStore: Sendable {
     /// How long a replica may be silent. Units: milliseconds
     let lease: Int
 
-    private static let index = ["processor:expiries", "processor:sizes", "processor:bytes"]
+    private static let index = [
+        "processor:expiries", "processor:sizes", "processor:bytes", fetched,
+    ]
+    private static let fetched = "processor:fetched"
     private static func job(_ id: String) -> String { "processor:job:\(id)" }
     private static func worker(_ owner: String) -> String { "processor:worker:\(owner)" }
 
@@ -68,12 +73,10 @@ struct JobStore: Sendable {
         return JobAnswer.Head(try await redis.send("GETRANGE", RedisArgument(Self.job(id)), "0", last).bytes ?? [])
     }
 
+    /// The whole answer; a final one may make room for others from now on.
     func answer(_ id: String) async throws(RedisError) -> (head: JobAnswer.Head, json: [UInt8])? {
-        guard let stored = try await redis.send("GET", RedisArgument(Self.job(id))).bytes,
-            let head = JobAnswer.Head(stored)
-        else {
-            return nil
-        }
+        let reply = try await redis.run(Self.fetch, keys: [Self.job(id), Self.fetched], arguments: [RedisArgument(id)])
+        guard let stored = reply.bytes, let head = JobAnswer.Head(stored) else { return nil }
         return (head, Array(stored.dropFirst(JobAnswer.Head.count)))
     }
 
@@ -96,6 +99,21 @@ struct JobStore: Sendable {
         local time = redis.call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
         local bytes = tonumber(redis.call('GET', KEYS[4]) or '0')
+        local function forget(id)
+            bytes = bytes - tonumber(redis.call('HGET', KEYS[3], id) or '0')
+            redis.call('HDEL', KEYS[3], id)
+            redis.call('ZREM', KEYS[2], id)
+            redis.call('ZREM', KEYS[5], id)
+        end
+        local function hasRoom(size, budget)
+            while bytes + size > budget do
+                local oldest = redis.call('ZRANGE', KEYS[5], 0, 0)[1]
+                if not oldest then return false end
+                forget(oldest)
+                redis.call('DEL', 'processor:job:' .. oldest)
+            end
+            return true
+        end
         local function keep(id, value, size, lifetime)
             bytes = bytes - tonumber(redis.call('HGET', KEYS[3], id) or '0') + size
             redis.call('SET', KEYS[1], value, 'PX', lifetime)
@@ -108,13 +126,12 @@ struct JobStore: Sendable {
     private static let accept = RedisScript(
         bookkeeping + """
             for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do
-                bytes = bytes - tonumber(redis.call('HGET', KEYS[3], id) or '0')
-                redis.call('HDEL', KEYS[3], id)
-                redis.call('ZREM', KEYS[2], id)
+                forget(id)
             end
-            redis.call('SET', KEYS[4], bytes)
             local size = tonumber(ARGV[3])
-            if bytes + size > tonumber(ARGV[5]) then
+            local fits = hasRoom(size, tonumber(ARGV[5]))
+            redis.call('SET', KEYS[4], bytes)
+            if not fits then
                 local next = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
                 return {0, next and math.floor(next - now) or 60000}
             end
@@ -127,10 +144,23 @@ struct JobStore: Sendable {
             if head ~= '' and head ~= 's' .. ARGV[3] and head ~= 'p' .. ARGV[3] then return 0 end
             local size = #ARGV[2]
             local before = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
-            if size > before and bytes - before + size > tonumber(ARGV[5]) then return -1 end
+            if size > before and not hasRoom(size - before, tonumber(ARGV[5])) then
+                redis.call('SET', KEYS[4], bytes)
+                return -1
+            end
             keep(ARGV[1], ARGV[2], size, tonumber(ARGV[4]))
             return 1
             """)
+    private static let fetch = RedisScript(
+        """
+        local value = redis.call('GET', KEYS[1])
+        local letter = value and string.sub(value, 1, 1)
+        if letter == 'c' or letter == 'f' then
+            local time = redis.call('TIME')
+            redis.call('ZADD', KEYS[2], 'NX', time[1] * 1000000 + time[2], ARGV[1])
+        end
+        return value
+        """)
     private static let replace = RedisScript(
         """
         if redis.call('GETRANGE', KEYS[1], 0, 32) ~= ARGV[1] then return 0 end
