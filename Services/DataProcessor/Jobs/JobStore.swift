@@ -4,8 +4,8 @@ import Redis
 ///
 /// Keys: `processor:job:<id>` (the answer), `processor:worker:<replica>` (its lease), `processor:expiries` (id by expiry),
 /// `processor:sizes` (bytes by id), `processor:bytes` (their sum), `processor:fetched` (id by when its result was first asked for).
-/// The expiries are cleaned up by whoever accepts next. Where the budget is used up, results that somebody has got go first: else a
-/// sync that reads a catalogue twice within an expiry would stand still.
+/// The expiries are cleaned up by whoever accepts next. Where the budget is used up, results that somebody has got make
+/// room, then those that nobody has asked for in a minute: else syncs would stand still until the hour is over.
 struct JobStore: Sendable {
     let redis: RedisConnection
     /// How long a job can be asked for. Units: milliseconds
@@ -105,14 +105,24 @@ struct JobStore: Sendable {
             redis.call('ZREM', KEYS[2], id)
             redis.call('ZREM', KEYS[5], id)
         end
-        local function hasRoom(size, budget)
+        local function drop(id)
+            forget(id)
+            redis.call('DEL', 'processor:job:' .. id)
+        end
+        local function hasRoom(size, budget, lifetime)
             while bytes + size > budget do
                 local oldest = redis.call('ZRANGE', KEYS[5], 0, 0)[1]
-                if not oldest then return false end
-                forget(oldest)
-                redis.call('DEL', 'processor:job:' .. oldest)
+                if not oldest then break end
+                drop(oldest)
             end
-            return true
+            if bytes + size <= budget then return true end
+            -- Results that nobody has asked for in a minute: their caller has gone.
+            for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now + lifetime - 60000, 'LIMIT', 0, 1000)) do
+                local letter = redis.call('GETRANGE', 'processor:job:' .. id, 0, 0)
+                if letter == 'c' or letter == 'f' then drop(id) end
+                if bytes + size <= budget then return true end
+            end
+            return false
         end
         local function keep(id, value, size, lifetime)
             bytes = bytes - tonumber(redis.call('HGET', KEYS[3], id) or '0') + size
@@ -129,7 +139,7 @@ struct JobStore: Sendable {
                 forget(id)
             end
             local size = tonumber(ARGV[3])
-            local fits = hasRoom(size, tonumber(ARGV[5]))
+            local fits = hasRoom(size, tonumber(ARGV[5]), tonumber(ARGV[4]))
             redis.call('SET', KEYS[4], bytes)
             if not fits then
                 local next = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
@@ -144,7 +154,7 @@ struct JobStore: Sendable {
             if head ~= '' and head ~= 's' .. ARGV[3] and head ~= 'p' .. ARGV[3] then return 0 end
             local size = #ARGV[2]
             local before = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
-            if size > before and not hasRoom(size - before, tonumber(ARGV[5])) then
+            if size > before and not hasRoom(size - before, tonumber(ARGV[5]), tonumber(ARGV[4])) then
                 redis.call('SET', KEYS[4], bytes)
                 return -1
             end
