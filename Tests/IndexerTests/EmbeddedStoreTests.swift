@@ -20,7 +20,7 @@ struct EmbeddedStoreTests {
                 [.upsert(1, [1, 0]), .upsert(2, [0, 2]), .upsert(3, [3, 3])], to: distance.rawValue)
         }
         func nearest(_ distance: Distance) async throws -> [String] {
-            try await store.search(SearchQuery(target: .vector([1, 0.1]), limit: 3), in: distance.rawValue)
+            try await store.query(QueryRequest(query: .near([1, 0.1]), limit: 3), in: distance.rawValue)
                 .map { "\($0.id) \((Double($0.score ?? 0) * 1000).rounded() / 1000)" }
         }
         #expect(try await nearest(.cosine) == ["1 0.995", "3 0.774", "2 0.1"])
@@ -42,8 +42,8 @@ struct EmbeddedStoreTests {
         }
         for _ in 0..<20 {
             let target = zip(centres[Int.random(in: 0..<20, using: &numbers)], numbers.vector(96)).map { $0 + 0.4 * $1 }
-            let fast = try await store.search(SearchQuery(target: .vector(target)), in: "c")
-            let exact = try await store.search(SearchQuery(target: .vector(target), exact: true), in: "c")
+            let fast = try await store.query(QueryRequest(query: .near(target)), in: "c")
+            let exact = try await store.query(QueryRequest(query: .near(target), exact: true), in: "c")
             #expect(fast.map(\.id) == exact.map(\.id))
             #expect(fast.map(\.score) == exact.map(\.score))
         }
@@ -62,21 +62,21 @@ struct EmbeddedStoreTests {
         func state() async throws -> String {
             let found = try await store.retrieve([id], from: "c", fields: PointFields(payload: .all, vectors: .all))
             return found.map { point in
-                "\(String(decoding: point.payload ?? [], as: UTF8.self)) \((point.vectors ?? []).map { "\($0.name)\($0.values)" })"
+                "\(String(decoding: point.payload ?? [], as: UTF8.self)) \((point.vectors ?? []).map { "\($0.name) \($0.values)" })"
             }.joined()
         }
         try await change(
-            .upsert(vectors: [PlacedVector(position: 1, values: [1, 2, 3])], payload: Array("{\"a\":1}".utf8)))
-        #expect(try await state() == "{\"a\":1} [\"text[1.0, 2.0, 3.0]\"]")
+            .upsert(vectors: [PlacedVector(position: 1, values: .dense([1, 2, 3]))], payload: Array("{\"a\":1}".utf8)))
+        #expect(try await state() == "{\"a\":1} [\"text dense([1.0, 2.0, 3.0])\"]")
         try await change(.payload(Array("{\"b\":2}".utf8)))
-        #expect(try await state() == "{\"b\":2} [\"text[1.0, 2.0, 3.0]\"]")
-        try await change(.vectors([PlacedVector(position: 0, values: [4, 5])]))
-        #expect(try await state() == "{\"b\":2} [\"image[4.0, 5.0]\", \"text[1.0, 2.0, 3.0]\"]")
+        #expect(try await state() == "{\"b\":2} [\"text dense([1.0, 2.0, 3.0])\"]")
+        try await change(.vectors([PlacedVector(position: 0, values: .dense([4, 5]))]))
+        #expect(try await state() == "{\"b\":2} [\"image dense([4.0, 5.0])\", \"text dense([1.0, 2.0, 3.0])\"]")
         try await change(.dropVectors(2))
-        #expect(try await state() == "{\"b\":2} [\"image[4.0, 5.0]\"]")
-        #expect(try await store.search(SearchQuery(target: .vector([1, 1, 1]), using: "text"), in: "c").isEmpty)
+        #expect(try await state() == "{\"b\":2} [\"image dense([4.0, 5.0])\"]")
+        #expect(try await store.query(QueryRequest(query: .near([1, 1, 1]), using: "text"), in: "c").isEmpty)
         #expect(
-            try await store.search(SearchQuery(target: .vector([1, 1]), using: "image"), in: "c").map(\.id) == [id])
+            try await store.query(QueryRequest(query: .near([1, 1]), using: "image"), in: "c").map(\.id) == [id])
         try await change(.delete)
         #expect(try await state() == "")
         #expect(try await store.write([PointChange(id: id, effect: .payload([]))]).missing == [0])
@@ -89,7 +89,7 @@ struct EmbeddedStoreTests {
         ])
         #expect(try await store.ids() == [1])
         #expect(try await store.payload(1) == "{\"v\":3}")
-        #expect(try await store.search(SearchQuery(target: .vector([1])), in: "c").map(\.score) == [2])
+        #expect(try await store.query(QueryRequest(query: .near([1])), in: "c").map(\.score) == [2])
     }
 
     @Test func aRequestWithOneBadPointChangesNothingAndNamesIt() async throws {
@@ -132,8 +132,8 @@ struct EmbeddedStoreTests {
             for _ in 0..<3 {
                 group.addTask { [store] in
                     for _ in 0..<40 {
-                        let found = try await store.search(
-                            SearchQuery(target: .vector([1, 0, 0, 0]), limit: 1000), in: "c")
+                        let found = try await store.query(
+                            QueryRequest(query: .near([1, 0, 0, 0]), limit: 1000), in: "c")
                         #expect(Set(found.map(\.id)).count == count)
                         #expect(try await store.count(nil, in: "c") == count)
                     }

@@ -74,8 +74,8 @@ struct FilterTests {
                 0, 3, 5,
             ])
         #expect(try await store.ids(try Filter([:])) == [0, 1, 2, 3, 4, 5])
-        let found = try await store.search(
-            SearchQuery(target: .vector([1]), filter: try Filter(["must": [bolt]])), in: "c")
+        let found = try await store.query(
+            QueryRequest(query: .near([1]), filter: try Filter(["must": [bolt]])), in: "c")
         #expect(found.map(\.id.low) == [2, 3, 5])
     }
 

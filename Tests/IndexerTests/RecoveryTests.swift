@@ -58,11 +58,12 @@ struct RecoveryTests {
             #expect(try await store.ids() == (500..<2000).map { $0 } + [5000])
             #expect(try await store.payload(550) == #"{"b":"changed"}"#)
             #expect(try await store.payload(1999) == #"{"b":19}"#)
-            let found = try await store.search(
-                SearchQuery(target: .point(PointID(number: 700)), limit: 3, exact: true), in: "c")
+            let found = try await store.query(
+                QueryRequest(query: .nearest(.point(PointID(number: 700))), limit: 3, exact: true), in: "c")
             #expect(
                 found.map(\.id)
-                    == (try await store.search(SearchQuery(target: .point(PointID(number: 700)), limit: 3), in: "c"))
+                    == (try await store.query(
+                        QueryRequest(query: .nearest(.point(PointID(number: 700))), limit: 3), in: "c"))
                     .map(\.id))
             if checkpoint { await store.maintain(force: true) }
         }
@@ -176,8 +177,8 @@ struct RecoveryTests {
                 }
                 group.addTask {
                     for _ in 0..<50 {
-                        let found = try await store.search(
-                            SearchQuery(target: .vector([1, 0, 0, 0]), limit: 4000), in: "c")
+                        let found = try await store.query(
+                            QueryRequest(query: .near([1, 0, 0, 0]), limit: 4000), in: "c")
                         #expect((count - 300...count).contains(found.count))
                     }
                 }

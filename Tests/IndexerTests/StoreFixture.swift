@@ -65,11 +65,16 @@ extension CollectionConfiguration {
     }
 }
 
+extension Query {
+    static func near(_ numbers: [Float]) -> Query { .nearest(.values(.dense(numbers))) }
+}
+
 extension PointChange {
     static func upsert(_ id: UInt64, _ values: [Float], _ payload: JSONValue = [:]) -> PointChange {
         PointChange(
             id: PointID(number: id),
-            effect: .upsert(vectors: [PlacedVector(position: 0, values: values)], payload: payload.serializedBytes))
+            effect: .upsert(
+                vectors: [PlacedVector(position: 0, values: .dense(values))], payload: payload.serializedBytes))
     }
     static func delete(_ id: UInt64) -> PointChange { PointChange(id: PointID(number: id), effect: .delete) }
     static func payload(_ id: UInt64, _ payload: JSONValue) -> PointChange {

@@ -84,7 +84,7 @@ enum VectorPoint {
         guard vector_is_finite(record.vector, size) == 1 else {
             throw RecordRefusal("vector_invalid", "the vector has a number that is not finite")
         }
-        let vector = PlacedVector(position: position, values: record.vector)
+        let vector = PlacedVector(position: position, values: .dense(record.vector))
         return PointChange(id: id, effect: .upsert(vectors: [vector], payload: payload))
     }
 }

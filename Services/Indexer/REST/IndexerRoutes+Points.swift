@@ -140,23 +140,13 @@ extension IndexerRoutes {
 
     @Sendable func search(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        let points = try await found(try PointsQuery.legacy(try await body(of: request)), in: request.collection)
+        let points = try await found(try QueryRequest.legacy(try await body(of: request)), in: request.collection)
         return QdrantAnswer.ok(try await rendered(points), since: started)
     }
 
     /// `{"points": [...]}`
     private func result(of body: RequestBody, in collection: String) async throws -> [UInt8] {
-        let points: [StoredPoint]
-        switch try PointsQuery(body) {
-        case .search(let query): points = try await found(query, in: collection)
-        case .page(let request):
-            // Qdrant gives these a score of 0.
-            points = try await store.scroll(request, in: collection).points.map { point in
-                var point = point
-                point.score = 0
-                return point
-            }
-        }
+        let points = try await found(try QueryRequest(body), in: collection)
         var writer = JSONWriter()
         writer.raw("{\"points\":")
         writer.raw(try await rendered(points))
@@ -164,9 +154,9 @@ extension IndexerRoutes {
         return writer.bytes
     }
 
-    private func found(_ query: SearchQuery, in collection: String) async throws -> [StoredPoint] {
+    private func found(_ query: QueryRequest, in collection: String) async throws -> [StoredPoint] {
         let started = ContinuousClock.now
-        let points = try await store.search(query, in: collection)
+        let points = try await store.query(query, in: collection)
         let elapsed = (ContinuousClock.now - started).components
         metrics.observe(
             "suite_indexer_search_seconds", Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18,

@@ -48,6 +48,20 @@ enum PointWriter {
         writer.raw("}")
     }
 
+    private static func write(_ values: VectorValues, into writer: inout JSONWriter) {
+        switch values {
+        case .dense(let values): write(values, into: &writer)
+        case .sparse(let vector):
+            writer.raw("{\"indices\":[")
+            for (index, dimension) in vector.indices.enumerated() {
+                if index > 0 { writer.raw(",") }
+                writer.write(Int64(dimension))
+            }
+            writer.raw("],\"values\":")
+            write(vector.values, into: &writer)
+            writer.raw("}")
+        }
+    }
     private static func write(_ values: [Float], into writer: inout JSONWriter) {
         writer.raw("[")
         for (index, value) in values.enumerated() {

@@ -61,7 +61,7 @@ struct PointsBody {
                     throw StoreError.wrongInput(
                         "Not existing vector name error: \(vector.name) (points[\(index)].vector, id \(point.id))")
                 }
-                return PlacedVector(position: position, values: vector.values)
+                return PlacedVector(position: position, values: .dense(vector.values))
             }
             return PointChange(
                 id: point.id,

@@ -114,44 +114,33 @@ struct RequestBody {
     }
 }
 
-/// `POST points/query`: a search, or a page where there is no query.
-enum PointsQuery {
-    case search(SearchQuery)
-    case page(ScrollRequest)
-
+extension QueryRequest {
+    /// `POST points/query`
     init(_ body: RequestBody) throws {
         try body.refuse("shard_key", "lookup_from")
         if let prefetch = body.value("prefetch"), prefetch.array?.isEmpty != true {
             throw RequestError.unsupported("prefetch", "prefetch with fusion")
         }
-        let limit = try body.count("limit", from: 1) ?? 10
-        let offset = try body.count("offset", from: 0) ?? 0
-        let fields = try body.fields(payload: false)
-        guard let query = body.value("query") else {
-            if offset > 0 { throw RequestError.unsupported("offset", "an offset without a query") }
-            self = .page(ScrollRequest(filter: try body.filter(), limit: limit, fields: fields))
-            return
-        }
-        var search = SearchQuery(target: try Self.target(query, "query"))
-        search.using = try body.text("using") ?? ""
-        search.filter = try body.filter()
-        search.limit = limit
-        search.offset = offset
-        search.fields = fields
-        try search.readScoreThresholdAndParameters(body)
-        self = .search(search)
+        self.init()
+        query = try body.value("query").map { .nearest(try Self.target($0, "query")) }
+        using = try body.text("using") ?? ""
+        filter = try body.filter()
+        limit = try body.count("limit", from: 1) ?? 10
+        offset = try body.count("offset", from: 0) ?? 0
+        fields = try body.fields(payload: false)
+        try readScoreThresholdAndParameters(body)
     }
 
     /// `POST points/search` of older clients.
-    static func legacy(_ body: RequestBody) throws -> SearchQuery {
+    static func legacy(_ body: RequestBody) throws -> QueryRequest {
         try body.refuse("shard_key")
         guard var vector = body.value("vector") else { throw RequestError.format("body", "missing field `vector`") }
-        var search = SearchQuery(target: .vector([]))
+        var search = QueryRequest()
         if case .object(let named) = vector {
             search.using = named["name"]?.string ?? ""
             vector = named["vector"] ?? .null
         }
-        search.target = try target(vector, "vector")
+        search.query = .nearest(try target(vector, "vector"))
         guard let limit = try body.count("limit", from: 1) ?? body.count("top", from: 1) else {
             throw RequestError.format("body", "missing field `limit`")
         }
@@ -163,17 +152,18 @@ enum PointsQuery {
         return search
     }
 
-    private static func target(_ value: JSONValue, _ path: String) throws -> SearchQuery.Target {
+    private static func target(_ value: JSONValue, _ path: String) throws -> VectorTarget {
         switch value {
         case .array(let numbers):
             if numbers.first?.array != nil { throw RequestError.unsupported(path, "a multivector") }
-            return .vector(
-                try numbers.enumerated().map { index, number in
-                    guard let number = number.double else {
-                        throw RequestError.format("\(path)[\(index)]", "must be a number")
-                    }
-                    return Float(number)
-                })
+            return .values(
+                .dense(
+                    try numbers.enumerated().map { index, number in
+                        guard let number = number.double else {
+                            throw RequestError.format("\(path)[\(index)]", "must be a number")
+                        }
+                        return Float(number)
+                    }))
         case .integer, .unsigned, .string: return .point(try RequestBody.id(value, path))
         case .object(let object):
             if let nearest = object["nearest"] {
@@ -188,7 +178,7 @@ enum PointsQuery {
     }
 }
 
-extension SearchQuery {
+extension QueryRequest {
     fileprivate mutating func readScoreThresholdAndParameters(_ body: RequestBody) throws {
         if let value = body.value("score_threshold") {
             guard let threshold = value.double else { throw RequestError.format("score_threshold", "must be a number") }

@@ -36,8 +36,15 @@ struct CollectionConfiguration: Sendable, Equatable {
         var size: Int
         var distance: Distance
     }
-    /// Invariant: a vector's position never changes: it is its number in files and log records. At most 64.
+    struct SparseVectorParameters: Sendable, Equatable {
+        var name: String
+        /// Terms count by how rare they are: the store multiplies the query's weights by their inverse document frequency.
+        var idf: Bool
+    }
+    /// Invariant: a vector's position never changes: it is its number in files and log records. Dense ones come first, then sparse
+    /// ones; together at most 64.
     private(set) var vectors: [Vector]
+    private(set) var sparseVectors: [SparseVectorParameters] = []
     var request: JSONObject
 
     static let maximumVectors = 64
@@ -48,7 +55,11 @@ struct CollectionConfiguration: Sendable, Equatable {
         self.request = request ?? Self.request(for: vectors)
     }
 
-    func position(of name: String) -> Int? { vectors.firstIndex { $0.name == name } }
+    /// Over dense and sparse vectors.
+    func position(of name: String) -> Int? {
+        vectors.firstIndex { $0.name == name }
+            ?? sparseVectors.firstIndex { $0.name == name }.map { vectors.count + $0 }
+    }
     var isUnnamed: Bool { vectors.count == 1 && vectors[0].name == "" }
 
     private static func request(for vectors: [Vector]) -> JSONObject {

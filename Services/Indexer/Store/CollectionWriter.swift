@@ -50,8 +50,11 @@ actor CollectionWriter {
         }
         let changes =
             switch update {
-            case .changes(let changes): changes
+            case .changes(let changes, nil, .upsert): changes
             case .selected(let selection, let change): try resolve(selection, change)
+            case .changes:
+                throw StoreError.wrongInput("conditional upserts are not supported by the embedded store yet")
+            case .batch: throw StoreError.wrongInput("batches are not supported by the embedded store yet")
             }
         if changes.isEmpty { return (WriteOutcome(sequence: sequence), log) }
         try PointApplier.reserve(changes, in: segment, index: index)
@@ -89,9 +92,13 @@ actor CollectionWriter {
             switch change {
             case .delete: return PointChange(id: id, effect: .delete)
             case .clearPayload: return PointChange(id: id, effect: .payload(Array("{}".utf8)))
-            case .overwritePayload(let payload):
+            case .overwritePayload(let payload, nil):
                 return PointChange(id: id, effect: .payload(JSONValue.object(payload).serializedBytes))
-            case .setPayload(let members):
+            case .overwritePayload, .setPayload(_, .some):
+                throw StoreError.wrongInput("key: is not supported by the embedded store yet")
+            case .deleteVectors:
+                throw StoreError.wrongInput("deletion of vectors is not supported by the embedded store yet")
+            case .setPayload(let members, nil):
                 var payload = try Payload.parse(snapshot.view.payload(of: slot))
                 for member in members.members { payload[member.name] = member.value }
                 return PointChange(id: id, effect: .payload(JSONValue.object(payload).serializedBytes))
@@ -234,14 +241,14 @@ enum PointApplier {
                 continue
             case .upsert(let vectors, let payload):
                 slot.vectors = Array(repeating: .absent, count: segment.sizes.count)
-                for vector in vectors { slot.vectors[vector.position] = .values(vector.values) }
+                for vector in vectors { slot.vectors[vector.position] = vector.source }
                 slot.payload = .bytes(payload)
             case _ where oldSlot == nil:
                 missing.append(position)
                 continue
             case .payload(let payload): slot.payload = .bytes(payload)
             case .vectors(let vectors):
-                for vector in vectors { slot.vectors[vector.position] = .values(vector.values) }
+                for vector in vectors { slot.vectors[vector.position] = vector.source }
             case .dropVectors(let mask):
                 for vector in segment.sizes.indices where mask >> UInt64(vector) & 1 == 1 {
                     slot.vectors[vector] = .absent
@@ -257,5 +264,14 @@ enum PointApplier {
         }
         _ = try segment.append(slots)
         index.publish(placements, view: segment.view, count: segment.count, sequence: sequence)
+    }
+}
+
+extension PlacedVector {
+    fileprivate var source: NewSlot.VectorSource {
+        switch values {
+        case .dense(let values): .values(values)
+        case .sparse: preconditionFailure("no collection has sparse vectors")
+        }
     }
 }

@@ -143,22 +143,28 @@ final class EmbeddedCollection: Sendable {
     /// What is wrong with it; nothing: it is ready to be stored or compared.
     private func makeFit(_ vector: inout PlacedVector) -> String? {
         let expected = vectors[vector.position]
-        guard vector.values.count == expected.size else {
-            let name = expected.name.isEmpty ? "" : " for vector `\(expected.name)`"
-            return "Vector dimension error: expected dim: \(expected.size), got \(vector.values.count)\(name)"
+        guard case .dense(var numbers) = vector.values else {
+            return "Conversion between sparse and regular vectors failed for vector `\(expected.name)`"
         }
-        return vector.values.withUnsafeMutableBufferPointer { values in
+        guard numbers.count == expected.size else {
+            let name = expected.name.isEmpty ? "" : " for vector `\(expected.name)`"
+            return "Vector dimension error: expected dim: \(expected.size), got \(numbers.count)\(name)"
+        }
+        vector.values = .dense([])  // so that `numbers` is changed in place
+        let problem: String? = numbers.withUnsafeMutableBufferPointer { values in
             guard vector_is_finite(values.baseAddress, values.count) == 1 else {
                 return "vector `\(expected.name)` has a number that float32 cannot hold"
             }
             if expected.distance == .cosine { vector_normalise(values.baseAddress, values.count) }
             return nil
         }
+        vector.values = .dense(numbers)
+        return problem
     }
 
     func apply(_ update: PointsUpdate, wait: Bool) async throws -> WriteOutcome {
-        if case .changes(let changes) = update {
-            return try await writer.apply(.changes(try prepare(changes)), wait: wait)
+        if case .changes(let changes, let filter, let mode) = update {
+            return try await writer.apply(.changes(try prepare(changes), onlyIf: filter, mode: mode), wait: wait)
         }
         return try await writer.apply(update, wait: wait)
     }
@@ -184,7 +190,10 @@ final class EmbeddedCollection: Sendable {
     }
 
     func scroll(_ request: ScrollRequest) async throws -> ScrollPage {
-        try await pool.run { [self] in
+        if request.orderBy != nil {
+            throw StoreError.wrongInput("order_by: is not supported by the embedded store yet")
+        }
+        return try await pool.run { [self] in
             let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])
             let mask = try matches(request.filter, snapshot, located)
             var slots = [UInt32](repeating: 0, count: min(request.limit, snapshot.liveCount) + 1)
@@ -199,21 +208,40 @@ final class EmbeddedCollection: Sendable {
         }
     }
 
-    func search(_ query: SearchQuery) async throws -> [StoredPoint] {
-        try await pool.run { [self] in
+    func query(_ query: QueryRequest) async throws -> [StoredPoint] {
+        guard query.prefetch.isEmpty else {
+            throw StoreError.wrongInput("prefetch: is not supported by the embedded store yet")
+        }
+        let nearest: VectorTarget
+        switch query.query {
+        case .nearest(let target)?: nearest = target
+        case nil:
+            guard query.offset == 0 else {
+                throw StoreError.wrongInput("offset: is not supported without a query by the embedded store yet")
+            }
+            let page = ScrollRequest(filter: query.filter, limit: query.limit, fields: query.fields)
+            return try await scroll(page).points.map { point in
+                var point = point
+                point.score = 0
+                return point
+            }
+        case .fusion?, .orderBy?, .sample?:
+            throw StoreError.wrongInput("query: is not supported by the embedded store yet")
+        }
+        return try await pool.run { [self] in
             guard let position = vectors.firstIndex(where: { $0.name == query.using }) else {
                 throw StoreError.wrongInput("Not existing vector name error: \(query.using)")
             }
             let vector = vectors[position]
             var wanted = query.filter?.ids ?? []
-            if case .point(let id) = query.target { wanted.insert(id) }
+            if case .point(let id) = nearest { wanted.insert(id) }
             let (snapshot, located) = index.snapshot(locating: wanted)
             var mask = snapshot.present[position]
             if let filter = query.filter { mask.formIntersection(try matches(filter, snapshot, located)) }
 
             var target: PlacedVector
-            switch query.target {
-            case .vector(let values): target = PlacedVector(position: position, values: values)
+            switch nearest {
+            case .values(let values): target = PlacedVector(position: position, values: values)
             case .point(let id):
                 guard let slot = located[id] else { throw StoreError.pointNotFound(id) }
                 guard snapshot.present[position][slot] else {
@@ -221,15 +249,16 @@ final class EmbeddedCollection: Sendable {
                 }
                 let floats = snapshot.view.floats(position, of: slot, size: vector.size)
                 target = PlacedVector(
-                    position: position, values: Array(UnsafeBufferPointer(start: floats, count: vector.size)))
+                    position: position, values: .dense(Array(UnsafeBufferPointer(start: floats, count: vector.size))))
                 mask[slot] = false
             }
             if let problem = makeFit(&target) { throw StoreError.wrongInput(problem) }
+            guard case .dense(let numbers) = target.values else { return [] }
 
             let scan = VectorScan(
                 snapshot: snapshot, mask: mask, vector: position, size: vector.size, distance: vector.distance)
             let wantedCount = min(query.offset + query.limit, snapshot.liveCount)
-            let found = try await scan.best(wantedCount, near: target.values, exact: query.exact, pool: pool)
+            let found = try await scan.best(wantedCount, near: numbers, exact: query.exact, pool: pool)
             return try found.dropFirst(query.offset).compactMap { candidate in
                 let score = vector.distance.presented(candidate.score)
                 if let threshold = query.scoreThreshold {
@@ -280,7 +309,7 @@ final class EmbeddedCollection: Sendable {
         for (position, vector) in vectors.enumerated() where record.vectors >> UInt64(position) & 1 == 1 {
             guard names?.contains(vector.name) ?? true else { continue }
             let floats = snapshot.view.floats(position, of: slot, size: vector.size)
-            point.vectors?.append((vector.name, Array(UnsafeBufferPointer(start: floats, count: vector.size))))
+            point.vectors?.append((vector.name, .dense(Array(UnsafeBufferPointer(start: floats, count: vector.size)))))
         }
         return point
     }

@@ -214,8 +214,14 @@ final class EmbeddedStore: VectorStore {
     func retrieve(_ ids: [PointID], from collection: String, fields: PointFields) async throws -> [StoredPoint] {
         try await find(collection).retrieve(ids, fields: fields)
     }
-    func search(_ query: SearchQuery, in collection: String) async throws -> [StoredPoint] {
-        try await find(collection).search(query)
+    func query(_ request: QueryRequest, in collection: String) async throws -> [StoredPoint] {
+        try await find(collection).query(request)
+    }
+    func queryGroups(_ request: GroupsRequest, in collection: String) async throws -> [PointGroup] {
+        throw StoreError.wrongInput("groups are not supported by the embedded store yet")
+    }
+    func facet(_ request: FacetRequest, in collection: String) async throws -> [FacetHit] {
+        throw StoreError.wrongInput("facets are not supported by the embedded store yet")
     }
     func scroll(_ request: ScrollRequest, in collection: String) async throws -> ScrollPage {
         try await find(collection).scroll(request)

@@ -62,10 +62,19 @@ struct LogRecord: Equatable {
 extension PointChange {
     fileprivate var approximateSize: Int {
         switch effect {
-        case .upsert(let vectors, let payload): payload.count + vectors.reduce(0) { $0 + 8 + $1.values.count * 4 }
+        case .upsert(let vectors, let payload): payload.count + vectors.reduce(0) { $0 + $1.approximateSize }
         case .payload(let payload): payload.count
-        case .vectors(let vectors): vectors.reduce(0) { $0 + 8 + $1.values.count * 4 }
+        case .vectors(let vectors): vectors.reduce(0) { $0 + $1.approximateSize }
         case .dropVectors, .delete: 8
+        }
+    }
+}
+
+extension PlacedVector {
+    fileprivate var approximateSize: Int {
+        switch values {
+        case .dense(let values): 8 + values.count * 4
+        case .sparse(let vector): 8 + vector.indices.count * 8
         }
     }
 }
@@ -87,9 +96,12 @@ private struct RecordWriter {
     mutating func vectors(_ vectors: [PlacedVector]) {
         integer(UInt8(vectors.count))
         for vector in vectors {
+            guard case .dense(let values) = vector.values else {
+                preconditionFailure("no collection has sparse vectors")
+            }
             integer(UInt8(vector.position))
-            integer(UInt32(vector.values.count))
-            vector.values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            integer(UInt32(values.count))
+            values.withUnsafeBytes { bytes.append(contentsOf: $0) }
         }
     }
     mutating func changes(_ changes: [PointChange]) {
@@ -147,7 +159,7 @@ private struct RecordReader {
                 UnsafeMutableRawBufferPointer(buffer).copyMemory(from: raw)
                 initialized = Int(size)
             }
-            vectors.append(PlacedVector(position: Int(position), values: values))
+            vectors.append(PlacedVector(position: Int(position), values: .dense(values)))
         }
         return vectors
     }

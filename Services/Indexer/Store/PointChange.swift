@@ -1,9 +1,3 @@
-/// One vector of a point, by its position in the collection's configuration.
-struct PlacedVector: Sendable, Equatable {
-    var position: Int
-    var values: [Float]
-}
-
 /// What happens to one point. A log record is a list of these: everything a request does, with nothing left to look up.
 struct PointChange: Sendable, Equatable {
     enum Effect: Sendable, Equatable {

@@ -20,7 +20,10 @@ protocol VectorStore: Sendable {
     /// One atomic request. With `wait` it is durable when this returns; without, it is validated, written, and durable within a second.
     func apply(_ update: PointsUpdate, to collection: String, wait: Bool) async throws -> WriteOutcome
     func retrieve(_ ids: [PointID], from collection: String, fields: PointFields) async throws -> [StoredPoint]
-    func search(_ query: SearchQuery, in collection: String) async throws -> [StoredPoint]
+    /// Best first; without a query by id, without scores' meaning (all 0).
+    func query(_ request: QueryRequest, in collection: String) async throws -> [StoredPoint]
+    func queryGroups(_ request: GroupsRequest, in collection: String) async throws -> [PointGroup]
+    func facet(_ request: FacetRequest, in collection: String) async throws -> [FacetHit]
     func scroll(_ request: ScrollRequest, in collection: String) async throws -> ScrollPage
     func count(_ filter: Filter?, in collection: String) async throws -> Int
 }
@@ -44,19 +47,26 @@ enum AliasChange: Sendable, Equatable {
 }
 
 enum PointsUpdate: Sendable {
-    /// Changes of single points, by id, applied in order.
-    case changes([PointChange])
+    /// Changes of single points, by id, applied in order. Points that exist and do not match `onlyIf` stay as they are.
+    case changes([PointChange], onlyIf: Filter? = nil, mode: UpsertMode = .upsert)
     /// One change of all that is selected.
     case selected(PointSelection, SelectedChange)
+    /// In order, each seeing what those before it did; all of it or nothing.
+    case batch([PointsUpdate])
 }
+
+/// Which points of an upsert are written.
+enum UpsertMode: Sendable { case upsert, insertOnly, updateOnly }
 
 enum SelectedChange: Sendable {
     case delete
-    /// Members are added or replaced.
-    case setPayload(JSONObject)
-    case overwritePayload(JSONObject)
+    /// Members are added or replaced, of the payload or of the object at `key`.
+    case setPayload(JSONObject, key: PayloadPath? = nil)
+    case overwritePayload(JSONObject, key: PayloadPath? = nil)
     case deletePayloadKeys([PayloadPath])
     case clearPayload
+    /// By name.
+    case deleteVectors([String])
 }
 
 struct WriteOutcome: Sendable {
@@ -84,30 +94,14 @@ struct PointFields: Sendable {
 struct StoredPoint: Sendable {
     var id: PointID
     var version: UInt64
-    /// Of a search: as the collection's distance has it.
+    /// Of a query: as the vector's distance or the fusion has it.
     var score: Float?
     /// A JSON object; `nil` when it was not asked for.
     var payload: [UInt8]?
     /// `nil` when they were not asked for.
-    var vectors: [(name: String, values: [Float])]?
-}
-
-struct SearchQuery: Sendable {
-    enum Target: Sendable {
-        case vector([Float])
-        /// Points near this one, itself left out.
-        case point(PointID)
-    }
-    var target: Target
-    /// Name of the vector; "" where it has none.
-    var using = ""
-    var filter: Filter?
-    var limit = 10
-    var offset = 0
-    var scoreThreshold: Float?
-    /// No one-byte codes: a scan of the vectors themselves.
-    var exact = false
-    var fields = PointFields(payload: .none)
+    var vectors: [(name: String, values: VectorValues)]?
+    /// The value that it was ordered by, where that was asked for.
+    var orderValue: JSONValue?
 }
 
 struct ScrollRequest: Sendable {
@@ -115,6 +109,8 @@ struct ScrollRequest: Sendable {
     /// The first id of the page.
     var offset: PointID?
     var limit = 10
+    /// By a payload value instead of by id; then there is no next page.
+    var orderBy: OrderBy?
     var fields = PointFields()
 }
 

@@ -1,0 +1,84 @@
+import WireProtocol
+
+/// One query: what to find, or what to do with what its prefetches found.
+struct QueryRequest: Sendable {
+    /// Their results are the candidates. None: all points are.
+    var prefetch: [Prefetch] = []
+    /// None: points by id.
+    var query: Query?
+    /// Name of the vector; "" where it has none.
+    var using = ""
+    var filter: Filter?
+    var limit = 10
+    var offset = 0
+    var scoreThreshold: Float?
+    /// No one-byte codes: a scan of the vectors themselves.
+    var exact = false
+    var fields = PointFields(payload: .none)
+}
+
+/// A query whose results another one works on.
+struct Prefetch: Sendable {
+    var prefetch: [Prefetch] = []
+    var query: Query?
+    var using = ""
+    var filter: Filter?
+    var limit = 10
+    var scoreThreshold: Float?
+    var exact = false
+}
+
+enum Query: Sendable {
+    case nearest(VectorTarget)
+    case fusion(Fusion)
+    case orderBy(OrderBy)
+    /// Points at random.
+    case sample
+}
+
+enum VectorTarget: Sendable {
+    case values(VectorValues)
+    /// The vector of this point, which is itself left out.
+    case point(PointID)
+}
+
+/// How the lists of several prefetches become one.
+enum Fusion: Sendable {
+    /// Reciprocal rank fusion: the sum of 1 / (k + position), position from 0. `weights`: one for each prefetch.
+    case rrf(k: Int, weights: [Float]?)
+    /// Distribution-based score fusion: the sum of scores, each list's put on one scale by its mean and deviation.
+    case dbsf
+}
+
+struct OrderBy: Sendable {
+    var key: PayloadPath
+    var descending = false
+    /// A number or an RFC 3339 date: where the order starts.
+    var startFrom: JSONValue?
+}
+
+struct GroupsRequest: Sendable {
+    /// Its `limit` is not used.
+    var query: QueryRequest
+    var groupBy: PayloadPath
+    var groupSize = 3
+    var groups = 10
+}
+
+struct PointGroup: Sendable {
+    /// The value that its points share: a string or an integer.
+    var id: JSONValue
+    var points: [StoredPoint]
+}
+
+struct FacetRequest: Sendable {
+    var key: PayloadPath
+    var filter: Filter?
+    var limit = 10
+    var exact = false
+}
+
+struct FacetHit: Sendable {
+    var value: JSONValue
+    var count: Int
+}
