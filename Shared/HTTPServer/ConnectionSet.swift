@@ -26,6 +26,8 @@ final class ConnectionSet: EventLoopClient, @unchecked Sendable {
     private var free: [Int] = []
     private var open = 0
     private var isAccepting = true
+    /// Closed before any connection is, and for good.
+    private var doorIsOpen = true
     /// Handlers that have not returned.
     var running = 0
 
@@ -63,7 +65,7 @@ final class ConnectionSet: EventLoopClient, @unchecked Sendable {
 
     func tick() {
         if loop.now - dateSetAt >= 500 { renewDate() }
-        if !isAccepting, stage == .serving { isAccepting = watchListener() }
+        if !isAccepting, doorIsOpen { isAccepting = watchListener() }
         for index in places.indices { places[index].connection.map { $0.tick(loop.now) } }
         if isDraining { advanceDrain() }
     }
@@ -82,7 +84,7 @@ final class ConnectionSet: EventLoopClient, @unchecked Sendable {
 
     private func accept() {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { address in
-            while stage == .serving {
+            while doorIsOpen {
                 let file = socket_accept(listener, address.baseAddress, 64)
                 if file < 0 { return acceptFailed(-file) }
                 add(file, from: String(cString: address.baseAddress.unsafelyUnwrapped))
@@ -120,10 +122,18 @@ final class ConnectionSet: EventLoopClient, @unchecked Sendable {
 
     // MARK: - Stopping
 
-    /// No new connections; requests in flight have `limits.drain`, then their tasks are cancelled.
+    /// Takes in those that wait, then watches the listener no more: it may be closed.
+    func closeDoor() {
+        guard doorIsOpen else { return }
+        accept()
+        doorIsOpen = false
+        if isAccepting { loop.unwatch(listener) }
+        isAccepting = false
+    }
+
+    /// Closes idle connections; requests in flight have `limits.drain`, then their tasks are cancelled.
     func drain() {
         guard stage == .serving else { return }
-        accept()
         stage = .draining
         stageEnds = loop.now + times.drain
         for place in places { place.connection?.drain() }

@@ -74,6 +74,16 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         post { $0.actions.append(action) }
     }
 
+    /// Like `execute`, and returns when it is done.
+    func run(_ action: @escaping @Sendable () -> Void) async {
+        await withCheckedContinuation { continuation in
+            execute {
+                action()
+                continuation.resume()
+            }
+        }
+    }
+
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         if isCurrent {

@@ -84,15 +84,10 @@ package final class HTTPServer: Service {
             return running
         }
         guard let running = taken else { return }
-        for set in running.sets {
-            await withCheckedContinuation { continuation in
-                set.loop.execute {
-                    set.drain()
-                    continuation.resume()
-                }
-            }
-        }
+        for set in running.sets { await set.loop.run { set.closeDoor() } }
+        // Before the first idle connection is closed: its client would connect again, and find nobody behind an open port.
         socket_close(running.listener)
+        for set in running.sets { set.loop.execute { set.drain() } }
         for drained in running.drained { await drained.wait() }
         for set in running.sets where Task.isCancelled { set.loop.execute { set.cancelAll() } }
     }
