@@ -13,6 +13,7 @@ extension Filter {
         guard let object = value.object else {
             throw FilterError(path: path, reason: "must be an object, not \(value.kind)")
         }
+        json = value
         for (name, value) in object.members where !value.isNull {
             switch name {
             case "must": must = try Self.conditions(value, "\(path).must")

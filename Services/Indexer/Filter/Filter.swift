@@ -1,3 +1,5 @@
+import WireProtocol
+
 /// Qdrant's filter: all of `must`, none of `mustNot`, at least one of `should`, at least so many of `minShould`.
 struct Filter: Sendable {
     indirect enum Condition: Sendable {
@@ -32,6 +34,8 @@ struct Filter: Sendable {
     var mustNot: [Condition] = []
     var should: [Condition] = []
     var minShould: (conditions: [Condition], count: Int)?
+    /// As it was written, for a store elsewhere; `nil` of a filter made in code.
+    var json: JSONValue?
 
     init(must: [Condition] = [], mustNot: [Condition] = [], should: [Condition] = []) {
         self.must = must

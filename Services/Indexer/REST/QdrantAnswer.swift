@@ -45,7 +45,7 @@ enum QdrantErrors {
         case .wrongInput: QdrantAnswer.error(400, "Wrong input: \(error)")
         case .invalid: QdrantAnswer.error(422, "Validation error in JSON body: [\(error)]")
         case .diskFull: QdrantAnswer.error(507, "Service internal error: \(error)", headers: ["Retry-After": "10"])
-        case .unusable: QdrantAnswer.error(503, "Service internal error: \(error)")
+        case .unusable, .unavailable: QdrantAnswer.error(503, "Service internal error: \(error)")
         case .inputOutput, .damaged, .inUse: QdrantAnswer.error(500, "Service internal error: \(error)")
         }
     }

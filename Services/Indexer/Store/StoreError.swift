@@ -1,4 +1,4 @@
-/// Why the store did not do what was asked. Only `diskFull` is worth another try, once there is room.
+/// Why the store did not do what was asked. `unavailable` is worth another try, and `diskFull` once there is room.
 enum StoreError: Error, Equatable, CustomStringConvertible {
     case collectionNotFound(String)
     case collectionExists(String)
@@ -14,6 +14,8 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
     /// A sync to disk failed: what is in the page cache cannot be trusted, so nothing more is written until a restart.
     case unusable(collection: String, reason: String)
     case inUse(path: String)
+    /// A store elsewhere does not answer, or cannot for the moment.
+    case unavailable(String)
 
     var description: String {
         switch self {
@@ -29,6 +31,7 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
         case .unusable(let collection, let reason):
             "collection `\(collection)` takes no writes until a restart: \(reason)"
         case .inUse(let path): "\(path) is in use by another indexer"
+        case .unavailable(let reason): reason
         }
     }
 }
