@@ -114,7 +114,8 @@ static const kernel portable = {"portable", dot_portable, euclid_portable, manha
 static const kernel avx2 = {"avx2", dot_avx2, euclid_avx2, manhattan_avx2, codes_avx2};
 static const kernel vnni = {"avx512vnni", dot_avx2, euclid_avx2, manhattan_avx2, codes_vnni};
 #endif
-static const kernel *chosen = &portable;
+static const kernel *best = &portable;
+static _Thread_local const kernel *forced;
 
 static int supported(const kernel *k) {
 #if defined(__x86_64__)
@@ -126,12 +127,12 @@ static int supported(const kernel *k) {
 }
 __attribute__((constructor)) static void choose(void) {
 #if defined(__x86_64__)
-    chosen = supported(&vnni) ? &vnni : supported(&avx2) ? &avx2 : &portable;
+    best = supported(&vnni) ? &vnni : supported(&avx2) ? &avx2 : &portable;
 #endif
 }
-const kernel *kernel_chosen(void) { return chosen; }
+const kernel *kernel_chosen(void) { return forced ? forced : best; }
 
-const char *vector_kernel_name(void) { return chosen->name; }
+const char *vector_kernel_name(void) { return kernel_chosen()->name; }
 int vector_kernel_use(const char *name) {
     const kernel *all[] = {
         &portable,
@@ -141,24 +142,24 @@ int vector_kernel_use(const char *name) {
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (strcmp(all[i]->name, name) != 0 || !supported(all[i])) continue;
-        chosen = all[i];
+        forced = all[i];
         return 1;
     }
     return 0;
 }
 
-float vector_dot(const float *a, const float *b, size_t n) { return chosen->dot(a, b, n); }
-float vector_euclid_squared(const float *a, const float *b, size_t n) { return chosen->euclid(a, b, n); }
-float vector_manhattan(const float *a, const float *b, size_t n) { return chosen->manhattan(a, b, n); }
+float vector_dot(const float *a, const float *b, size_t n) { return kernel_chosen()->dot(a, b, n); }
+float vector_euclid_squared(const float *a, const float *b, size_t n) { return kernel_chosen()->euclid(a, b, n); }
+float vector_manhattan(const float *a, const float *b, size_t n) { return kernel_chosen()->manhattan(a, b, n); }
 float vector_score(vector_metric metric, const float *a, const float *b, size_t n) {
     switch (metric) {
-    case VECTOR_EUCLID: return -chosen->euclid(a, b, n);
-    case VECTOR_MANHATTAN: return -chosen->manhattan(a, b, n);
-    default: return chosen->dot(a, b, n);
+    case VECTOR_EUCLID: return -kernel_chosen()->euclid(a, b, n);
+    case VECTOR_MANHATTAN: return -kernel_chosen()->manhattan(a, b, n);
+    default: return kernel_chosen()->dot(a, b, n);
     }
 }
 void vector_normalise(float *v, size_t n) {
-    float square = chosen->dot(v, v, n);
+    float square = kernel_chosen()->dot(v, v, n);
     if (square >= 1e-30f && isfinite(square)) {
         float length = sqrtf(square);
         for (size_t i = 0; i < n; i++) v[i] /= length;
@@ -228,4 +229,4 @@ vector_query *vector_query_create(const float *v, size_t dimensions) {
     return q;
 }
 void vector_query_free(vector_query *query) { free(query); }
-int32_t vector_code_dot(const vector_query *query, const uint8_t *codes) { return chosen->codes(query, codes); }
+int32_t vector_code_dot(const vector_query *query, const uint8_t *codes) { return kernel_chosen()->codes(query, codes); }

@@ -162,11 +162,9 @@ package final class PostgresPool: Sendable {
         }
         if let ready { return try ready.get() }
         let limit = settings.limits.acquire
-        let timer = Task { [weak self] in
-            try await Task.sleep(for: limit)
-            self?.giveUp(id, .poolExhausted(after: limit))
-        }
-        defer { timer.cancel() }
+        // Begins when the waiter is in: one that ended before would find nobody to tell.
+        let timer = Mutex<Task<Void, any Error>?>(nil)
+        defer { timer.withLock { $0?.cancel() } }
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let ready: Result<PostgresConnection, PostgresError>? = state.withLock { state in
@@ -175,7 +173,13 @@ package final class PostgresPool: Sendable {
                     state.waiters.append((id, continuation))
                     return nil
                 }
-                if let ready { continuation.resume(returning: ready) }
+                if let ready { return continuation.resume(returning: ready) }
+                timer.withLock {
+                    $0 = Task { [weak self] in
+                        try await Task.sleep(for: limit)
+                        self?.giveUp(id, .poolExhausted(after: limit))
+                    }
+                }
             }
         } onCancel: {
             giveUp(id, .cancelled)

@@ -175,7 +175,7 @@ import WireProtocol
     @Test func aFullStoreIs503UntilResultsExpire() async throws {
         let url = try await RedisServer.shared().createDatabase()
         let replica = try await Replica(
-            redis: url, settings: ["PROCESSOR_STORE_BYTES": "3000", "PROCESSOR_JOB_TTL_SECONDS": "1"])
+            redis: url, settings: ["PROCESSOR_STORE_BYTES": "3000", "PROCESSOR_JOB_TTL_SECONDS": "3"])
         let row = #"{"a":"\#(String(repeating: "x", count: 2000))"}"#
         try await replica.running {
             let id = try await replica.submit("", row)

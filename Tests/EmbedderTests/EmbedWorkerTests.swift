@@ -77,7 +77,7 @@ struct EmbedWorkerTests {
 
     @Test func batchesGoOnWithTheirVectors() async throws {
         let fixture = try await Fixture(
-            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .milliseconds(50))))
+            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .seconds(60))))
         for batch in 1...10 { try await fixture.push(Int64(batch), (0..<10).map { "text \(batch) \($0)" }) }
         let batches = try await fixture.results(10)
         #expect(batches.map(\.header.batchID) == Array(1...10))

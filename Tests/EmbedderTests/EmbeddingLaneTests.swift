@@ -48,7 +48,7 @@ struct EmbeddingLaneTests {
 
     @Test func batchesAreFilledAcrossCallers() async throws {
         let fixture = try await LaneFixture(
-            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .seconds(1))))
+            FakeProvider(limits: ProviderLimits(batchSize: 100, concurrency: 2, linger: .seconds(60))))
         await withTaskGroup(of: Void.self) { group in
             for caller in 0..<10 {
                 group.addTask {

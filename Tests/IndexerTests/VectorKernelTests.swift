@@ -3,8 +3,7 @@ import Testing
 
 @testable import Indexer
 
-/// One at a time: they choose the kernel for the whole process.
-@Suite(.serialized) struct VectorKernelTests {
+@Suite struct VectorKernelTests {
     @Test(arguments: ["portable", "avx2", "avx512vnni"], [1, 3, 64, 65, 384, 767])
     func everyKernelComputesWhatTheDefinitionSays(kernel: String, size: Int) {
         let usual = String(cString: vector_kernel_name())

@@ -160,18 +160,30 @@ func offThePool<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value)
     }
 }
 
-/// A port nobody listens on now. It can be taken meanwhile: on failure take another.
+/// A port nobody listens on, given once: below those that the kernel gives to outgoing connections (`ip_local_port_range`,
+/// from 32768), which else take the port of a server while it starts or restarts, or connect to themselves there.
 package func freePort() -> Int {
+    while true {
+        let port = nextPort.withLock { next in
+            next = next == 32_767 ? 10_000 : next + 1
+            return next
+        }
+        if isFree(port) { return port }
+    }
+}
+
+private let nextPort = Mutex(Int.random(in: 10_000..<32_768))
+
+private func isFree(_ port: Int) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    return withUnsafeMutablePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-            precondition(bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0)
+    address.sin_port = in_port_t(port).bigEndian
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
-        return Int(UInt16(bigEndian: pointer.pointee.sin_port))
     }
 }

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -46,10 +47,23 @@ def is_free(port, host="127.0.0.1"):
             return False
 
 
+GIVEN_PORTS = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to outgoing connections (from 32768): one of those could take the port of a server
+    while it starts or restarts, or connect to itself there."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        if port in GIVEN_PORTS:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        GIVEN_PORTS.add(port)
+        return port
 
 
 def postgres_binaries():

@@ -9,7 +9,8 @@
 
 typedef enum { VECTOR_DOT = 0, VECTOR_EUCLID = 1, VECTOR_MANHATTAN = 2 } vector_metric;
 
-/* "avx512vnni", "avx2" or "portable"; `vector_kernel_use` forces one (tests) and answers 0 where the processor lacks it. */
+/* "avx512vnni", "avx2" or "portable"; `vector_kernel_use` forces one on the calling thread (tests) and answers 0 where the processor
+   lacks it. */
 const char *vector_kernel_name(void);
 int vector_kernel_use(const char *name);
 
