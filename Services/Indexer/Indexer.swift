@@ -1,3 +1,4 @@
+import HTTPClient
 import HTTPServer
 import ServiceRuntime
 
@@ -13,16 +14,32 @@ enum Indexer {
                 ? nil
                 : try await IndexQueue(configuration, arguments: CommandLine.arguments, metrics: metrics, log: log)
             if queue?.wasMigrationCommand == true { return }
-            let store = try EmbeddedStore(folder: configuration.dataFolder, options: configuration.store, log: log)
             await queue?.add(to: health)
-            let routes = IndexerRoutes(
-                store: store, health: health, metrics: metrics, configuration: configuration,
-                guardian: queue?.guardian ?? CollectionGuard())
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port,
-                router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.service.accessLog)
-            var services: [any Service] = [server, store]
+            let guardian = queue?.guardian ?? CollectionGuard()
+            let (store, router): (any VectorStore, Router)
+            var services: [any Service] = []
+            if let url = configuration.qdrantURL {
+                let client = HTTPClient(metrics: metrics, log: log)
+                let qdrant = QdrantConnection(url: url, client: client, apiKey: configuration.apiKey)
+                let remote = QdrantStore(qdrant: qdrant)
+                await health.add("qdrant", isRequired: true) { try await qdrant.ping() }
+                router = ForwardingRoutes(
+                    store: remote, health: health, metrics: metrics, configuration: configuration, guardian: guardian
+                ).router(shutdown: shutdown)
+                store = remote
+            } else {
+                let embedded = try EmbeddedStore(
+                    folder: configuration.dataFolder, options: configuration.store, log: log)
+                router = IndexerRoutes(
+                    store: embedded, health: health, metrics: metrics, configuration: configuration, guardian: guardian
+                ).router(shutdown: shutdown)
+                store = embedded
+                services.append(embedded)
+            }
+            services.append(
+                HTTPServer(
+                    host: configuration.service.host, port: configuration.service.port, router: router, log: log,
+                    metrics: metrics, accessLog: configuration.service.accessLog))
             if let queue { services += [queue.watch(over: store), queue.worker(writingTo: store)] }
             try await ServiceGroup(
                 services, shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log

@@ -9,7 +9,9 @@ struct IndexerConfiguration: Sendable {
     var dataFolder: String
     /// `STORE_ONLY`: the vector store alone, without PostgreSQL, Redis and the queue; default false
     var storeOnly: Bool
-    /// `QDRANT_API_KEY`: asked of clients when set
+    /// `QDRANT_URL`: a real Qdrant is the store, and `DATA_DIR` is not used; default none
+    var qdrantURL: String?
+    /// `QDRANT_API_KEY`: asked of clients when set; Qdrant is asked with it
     var apiKey: String?
     /// `INDEXER_BODY_BYTES`: a request of points may be that long, default 64 MiB
     var bodyBytes: Int
@@ -38,8 +40,9 @@ struct IndexerConfiguration: Sendable {
             settings.integer("INDEXER_CHECKPOINT_SECONDS", default: 300, in: 1...86_400))
         store.scanThreads = settings.integer(
             "INDEXER_SCAN_THREADS", default: ProcessInfo.processInfo.activeProcessorCount, in: 1...256)
-        if environment.values["QDRANT_URL"]?.isEmpty == false {
-            settings.refuse("QDRANT_URL: a real Qdrant behind the indexer is not supported yet; leave it unset")
+        qdrantURL = settings.url("QDRANT_URL", schemes: ["http", "https"])
+        if storeOnly, qdrantURL != nil {
+            settings.refuse("STORE_ONLY and QDRANT_URL exclude each other: alone, Qdrant needs no indexer")
         }
         try settings.finish()
     }

@@ -63,7 +63,7 @@ struct IndexerRoutes: Sendable {
 
 extension Router {
     /// `api-key: ...` or `Authorization: Bearer ...`, either secret in either header; nothing where none is set.
-    fileprivate mutating func requireAPIKey(_ apiKey: String?, internalToken: String?) {
+    mutating func requireAPIKey(_ apiKey: String?, internalToken: String?) {
         let accepted = [apiKey, internalToken].compactMap { $0.map { Array($0.utf8) } }
         if accepted.isEmpty { return }
         use { request, next in

@@ -99,13 +99,16 @@ package struct ConfigurationReader {
 
     /// A URL kept as text (credentials may be in it: never log it; see `redacted`).
     package mutating func url(_ name: String, default fallback: String, schemes: [String]) -> String {
-        let text = secret(name) ?? fallback
+        url(name, schemes: schemes) ?? fallback
+    }
+    package mutating func url(_ name: String, schemes: [String]) -> String? {
+        guard let text = secret(name) else { return nil }
         guard let url = URL(string: text), let scheme = url.scheme, schemes.contains(scheme),
             url.host != nil || scheme == "unix"
         else {
             problems.append(
                 "\(name) must be a URL that starts with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
-            return fallback
+            return nil
         }
         return text
     }
