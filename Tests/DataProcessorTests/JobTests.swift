@@ -181,7 +181,7 @@ import WireProtocol
             let id = try await replica.submit("", row)
             await replica.runner.waitForCompletion(of: id, upTo: .seconds(30), until: Shutdown())
             let refused = try await replica.send("POST", "/process", #"{"dataset":[\#(row)],"operations":[]}"#)
-            #expect(refused.status == 503 && refused.header("Retry-After") == "1")
+            #expect(refused.status == 503 && refused.header("Retry-After") == "3")
             let deadline = ContinuousClock.now + .seconds(10)
             while try await replica.send("POST", "/process", #"{"dataset":[\#(row)],"operations":[]}"#).status == 503 {
                 try #require(ContinuousClock.now < deadline)
