@@ -238,7 +238,7 @@ import Testing
             try await client.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
             #expect(try await client.until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
             try await client.send("abc")
-            let answer = try await client.until("abc")
+            let answer = try await client.until("\r\n\r\nabc")
             #expect(answer.statuses == [200])
             client.close()
         }

@@ -22,7 +22,7 @@ import Testing
             let client = try RawClient(port: port)
             for _ in 0..<2 {
                 try await client.send(Self.get)
-                let answer = try await client.until("0\r\n\r\n")
+                let answer = try await client.until("\r\n0\r\n\r\n")
                 #expect(answer.hasSuffix("\r\n\r\n6\r\nhello \r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"))
                 #expect(answer.contains("Transfer-Encoding: chunked") && !answer.contains("Content-Length"))
             }
@@ -132,7 +132,7 @@ import Testing
             #expect(answer.contains("Content-Type: text/event-stream"))
             #expect(answer.contains("id: 7 evil: 1\nevent: progress\ndata: one\ndata: two\ndata: three\n\n"))
             release.fire()
-            #expect(try await client.until("0\r\n\r\n").contains("data: last\n\n"))
+            #expect(try await client.until("\r\n0\r\n\r\n").contains("data: last\n\n"))
             client.close()
         }
     }
