@@ -6,6 +6,7 @@ import ServiceRuntime
 @main
 enum Indexer {
     static func main() async {
+        await TransferCommand.runIfAsked(CommandLine.arguments)
         await run("indexer") { log in
             let configuration = try IndexerConfiguration(from: Environment(), arguments: CommandLine.arguments)
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())

@@ -160,6 +160,7 @@ float vector_score(vector_metric metric, const float *a, const float *b, size_t 
 }
 void vector_normalise(float *v, size_t n) {
     float square = kernel_chosen()->dot(v, v, n);
+    if (fabsf(square - 1) <= 1e-6f) return; /* as Qdrant does: what was read can be written back without a change */
     if (square >= 1e-30f && isfinite(square)) {
         float length = sqrtf(square);
         for (size_t i = 0; i < n; i++) v[i] /= length;

@@ -47,6 +47,19 @@ import Testing
         #expect(abs(small[0] - 0.6) < 1e-6 && abs(small[1] - 0.8) < 1e-6)
     }
 
+    @Test func aVectorOfLengthOneIsNotChangedAgain() {
+        var numbers = Numbers(3)
+        for size in [2, 32, 384, 1536] {
+            for _ in 0..<50 {
+                var once = numbers.vector(size)
+                vector_normalise(&once, size)
+                var twice = once
+                vector_normalise(&twice, size)
+                #expect(once == twice)
+            }
+        }
+    }
+
     @Test(arguments: [100, 40, 5, 1]) func aScanFindsTheBestOfTheMaskedRows(percent: Int) {
         var numbers = Numbers(9)
         let (rows, size) = (1000, 48)

@@ -66,7 +66,8 @@ struct ForwardingRoutes: Sendable {
         } catch .responseTooLarge(let limit) {
             throw RequestError(
                 status: 502,
-                description: "Service internal error: Qdrant's answer has more than \(limit) bytes: ask for less at once")
+                description:
+                    "Service internal error: Qdrant's answer has more than \(limit) bytes: ask for less at once")
         } catch {
             throw StoreError.unavailable("Qdrant does not answer: \(error)")
         }

@@ -101,7 +101,9 @@ struct QdrantChanges {
         self.bodyBytes = bodyBytes
         var condition = QdrantBody()
         if let filter = onlyIf {
-            guard let json = filter.json else { throw StoreError.wrongInput("a filter without its JSON cannot be sent") }
+            guard let json = filter.json else {
+                throw StoreError.wrongInput("a filter without its JSON cannot be sent")
+            }
             condition["update_filter"] = json
         }
         switch mode {

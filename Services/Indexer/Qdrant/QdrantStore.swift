@@ -30,7 +30,8 @@ struct QdrantStore: VectorStore {
     static func marked(_ request: JSONObject) -> JSONObject {
         var request = request
         var metadata = request["metadata"]?.object ?? JSONObject()
-        metadata[incarnationKey] = .string(PointID(uuidHigh: .random(in: 0 ... .max), low: .random(in: 0 ... .max)).text)
+        metadata[incarnationKey] = .string(
+            PointID(uuidHigh: .random(in: 0 ... .max), low: .random(in: 0 ... .max)).text)
         request["metadata"] = .object(metadata)
         return request
     }
@@ -131,7 +132,9 @@ struct QdrantStore: VectorStore {
         var body = try QdrantBody(query: request)
         body["limit"] = JSONValue(request.limit)
         if request.offset > 0 { body["offset"] = JSONValue(request.offset) }
-        return try (try await read("/points/query", body, collection)["points"]?.array ?? []).map { try StoredPoint($0) }
+        return try (try await read("/points/query", body, collection)["points"]?.array ?? []).map {
+            try StoredPoint($0)
+        }
     }
 
     func queryGroups(_ request: GroupsRequest, in collection: String) async throws -> [PointGroup] {

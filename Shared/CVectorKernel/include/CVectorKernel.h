@@ -19,7 +19,7 @@ float vector_euclid_squared(const float *a, const float *b, size_t n);
 float vector_manhattan(const float *a, const float *b, size_t n);
 /* Larger is better for every metric: the dot product, or the distance negated (Euclid squared). */
 float vector_score(vector_metric metric, const float *a, const float *b, size_t n);
-/* To length 1; a zero vector stays as it is. */
+/* To length 1; a vector that has it, and a zero vector, stay as they are. */
 void vector_normalise(float *v, size_t n);
 /* 1 when every number is finite. */
 int vector_is_finite(const float *v, size_t n);
