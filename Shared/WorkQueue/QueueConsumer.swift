@@ -265,6 +265,13 @@ package final class QueueConsumer: Sendable {
         count("suite_queue_given_back_total", Int(returned), "Messages given back undone")
     }
 
+    /// Nothing more is done with these here. What was not taken away meanwhile comes again with the next claims: a lease that
+    /// seemed lost may not have been.
+    package func letGo(_ deliveries: [Delivery]) {
+        held.mustRecover()
+        held.remove(deliveries.map(\.raw))
+    }
+
     /// Away from the list, for people to look at. The id; 0 when it was not held any more.
     @discardableResult
     package func deadLetter(_ delivery: Delivery, reason: String) async throws -> Int64 {

@@ -230,15 +230,20 @@ def test_several_faults_in_one_job(case, turn):
 
 # Stores
 
-@pytest.mark.fault
-def test_redis_killed_and_restarted(case):
+@pytest.mark.parametrize("turn", [pytest.param(0, marks=pytest.mark.fault)] + [
+    pytest.param(turn, marks=pytest.mark.longfault) for turn in range(1, 6)])
+def test_redis_killed_and_restarted(case, turn):
+    """Three times in a job, away for a part of a lease, or for longer than one."""
+    chance = draw(f"redis{turn}")
+    case.stub.delay = 3 * DELAY
     case.new_texts()
     job_id = case.start()
-    case.wait_for_progress(job_id, 200)
-    case.suite.redis.kill()
-    time.sleep(0.5)
-    case.suite.redis.start()
-    case.finish(job_id, embedder_cuts=1)
+    for records in (200, 800, 1400):
+        case.wait_for_progress(job_id, records)
+        case.suite.redis.kill()
+        time.sleep(chance.uniform(0.1, 2.5))
+        case.suite.redis.start()
+    case.finish(job_id, embedder_cuts=3)
 
 
 @pytest.mark.longfault
@@ -269,13 +274,15 @@ def test_redis_emptied(case):
     case.finish(job_id, embedder_cuts=1, lost_cache=ROWS - done)
 
 
-@pytest.mark.longfault
-def test_redis_hangs(case):
+# Around two thirds of a lease consumers stop in doubt, after a whole one they are dead.
+@pytest.mark.parametrize("seconds", [pytest.param(1.3, marks=pytest.mark.fault)] + [
+    pytest.param(seconds, marks=pytest.mark.longfault) for seconds in (1.0, 1.2, 1.4, 1.5, 1.6, 1.7, 1.8, 2.0, HOLD)])
+def test_redis_hangs(case, seconds):
     case.new_texts()
     job_id = case.start()
     case.wait_for_progress(job_id, 200)
     case.suite.redis.pause()
-    time.sleep(HOLD)
+    time.sleep(seconds)
     case.suite.redis.resume()
     case.finish(job_id, embedder_cuts=1)
 

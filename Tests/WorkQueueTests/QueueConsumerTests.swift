@@ -71,6 +71,18 @@ struct QueueConsumerTests {
         #expect(again.allSatisfy { $0.message.attempt == 1 })
     }
 
+    @Test func whatIsLetGoComesAgainWhileItWasNotTakenAway() async throws {
+        let fixture = try await QueueFixture()
+        try await fixture.push(1...3)
+        let consumer = try await fixture.consumer(of: .embed)
+        let claimed = try await consumer.claim(upTo: 2, wait: .zero)
+        consumer.letGo(claimed)
+        #expect(consumer.heldCount == 0)
+        #expect(try await consumer.claim(upTo: 2, wait: .zero).map(\.message.batchID) == [1, 2])
+        #expect(try await consumer.claim(upTo: 2, wait: .zero).map(\.message.batchID) == [3])
+        #expect(try await fixture.queue.depth(of: .embed) == 0)
+    }
+
     @Test func stoppingEndsAWait() async throws {
         let fixture = try await QueueFixture()
         let consumer = try await fixture.consumer(of: .embed)

@@ -38,7 +38,7 @@ struct HarvestRun: Sendable {
     var job: SyncJob { state.job }
 
     /// Returns when all is read, deleted and planned.
-    /// Throws: `SyncJobsError.replaced`, `CancellationError` when a stop is requested, what the source or the processor says.
+    /// Throws: `SyncJobsError.replaced`, `LeaseLost`, `CancellationError` when a stop is requested, what the source or the processor says.
     func run() async throws {
         try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
@@ -231,7 +231,7 @@ struct HarvestRun: Sendable {
             try await queue.waitForRoom(in: .embed, for: batches, until: shutdown)
             try await queue.waitForRoom(in: .index, for: 1, until: shutdown)
         }
-        guard stillHolds() else { throw SyncJobsError.replaced(jobID: job.id) }
+        guard stillHolds() else { throw LeaseLost() }
         failpoints.reach("harvester.before-commit")
         let committed = try await jobs.commit(page, of: job)
         failpoints.reach("harvester.after-commit")
@@ -284,6 +284,9 @@ struct HarvestRun: Sendable {
         return (value, retries)
     }
 }
+
+/// The message may be somebody else's by now.
+struct LeaseLost: Error {}
 
 /// Which pages are being read, made and committed: a bounded line, read and committed in order.
 struct PageLine {

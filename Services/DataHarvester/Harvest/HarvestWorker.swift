@@ -63,6 +63,9 @@ struct HarvestWorker: Service {
                 await endEpoch(of: message, log)
             }
             await acknowledge(delivery, log)
+        } catch is LeaseLost {
+            log.warning("harvest.taken_away")  // or not: then it comes again
+            consumer.letGo([delivery])
         } catch is CancellationError {
             log.info("harvest.given_back")
             await giveBack(delivery, log)

@@ -86,6 +86,7 @@ struct IndexWorker: Service {
         }
         // The lease may only have looked lost while Redis was away: what is still in our list goes back to be read again.
         log.warning("batches.taken_away", ["count": JSONValue(held.count)])
+        consumer.letGo(held)
         await attempt("give_back") { try await consumer.giveBack(held) }
     }
 
@@ -164,7 +165,12 @@ struct IndexWorker: Service {
             await attempt("acknowledge") { try await consumer.acknowledge(deliveries) }
         } else {
             let items = replanned.map { (message: $0.message, body: [UInt8]?.some($0.body)) }
-            await attempt("pass") { try await consumer.pass(deliveries, on: items, to: .embed) }
+            do {
+                try await consumer.pass(deliveries, on: items, to: .embed)
+            } catch {
+                log.warning("queue.failed", ["operation": "pass", "error": .string("\(error)")])
+                consumer.letGo(deliveries)  // applied before when they come again; PostgreSQL has what was to be passed
+            }
         }
     }
 
