@@ -1,16 +1,23 @@
+import ServiceRuntime
+
 /// `<service> migrate up|down|status|verify`: runs it and gives true, so that `main` ends; false for any other arguments.
 ///
 /// `down` takes back the newest migration of each module, or with a number (`down 0`) everything above it.
-/// Throws: `MigrationError`, `PostgresError`; `verify` throws at the first difference.
+/// Throws: `MigrationError`, `PostgresError`; `verify` throws at the first difference; `UsageError` for a word it does not know.
 package func runMigrationCommand(
     arguments: [String], migrators: [Migrator], write: (String) -> Void = { print($0) }
 ) async throws -> Bool {
-    guard arguments.count >= 2, arguments[1] == "migrate" else { return false }
+    let words = arguments.dropFirst().filter { !$0.hasPrefix("--") }
+    guard let command = words.first else { return false }
+    let usage = UsageError(usage: "\(arguments[0]) [migrate up | down [number] | status | verify]")
+    guard command == "migrate" else { throw usage }
     switch arguments.dropFirst(2).first {
     case "up":
         for migrator in migrators { write("\(migrator.module): applied \(describe(try await migrator.up()))") }
     case "down":
-        let target = arguments.dropFirst(3).first.flatMap { Int($0) }
+        let number = arguments.dropFirst(3).first
+        let target = number.flatMap { Int($0) }
+        guard (number == nil) == (target == nil) else { throw usage }
         for migrator in migrators.reversed() {
             write("\(migrator.module): taken back \(describe(try await migrator.down(to: target)))")
         }
@@ -26,8 +33,7 @@ package func runMigrationCommand(
             try await migrator.verify()
             write("\(migrator.module): as applied")
         }
-    default:
-        write("usage: \(arguments[0]) migrate up | down [number] | status | verify")
+    default: throw usage
     }
     return true
 }

@@ -75,7 +75,15 @@ private struct SignalSource {
     func cancel() { sources.forEach { $0.cancel() } }
 }
 
-/// The frame of every `main`: an error becomes one log line; a bad configuration exits with 78, anything else with 1.
+/// Words on the command line that a service does not know.
+package struct UsageError: Error, CustomStringConvertible {
+    package var usage: String
+    package init(usage: String) { self.usage = usage }
+    package var description: String { "usage: \(usage)" }
+}
+
+/// The frame of every `main`: an error becomes one log line; a bad configuration exits with 78, a wrong command line with 64,
+/// anything else with 1.
 package func run(
     _ service: String, environment: Environment = Environment(), _ body: @Sendable (Log) async throws -> Void
 ) async {
@@ -94,6 +102,9 @@ package func run(
     } catch let error as ConfigurationError {
         FileHandle.standardError.write(Data("\(service): \(error)\n".utf8))
         exit(78)
+    } catch let error as UsageError {
+        FileHandle.standardError.write(Data("\(error)\n".utf8))
+        exit(64)
     } catch {
         log.error("service.failed", ["error": .string("\(error)")])
         FileHandle.standardError.write(Data("\(service): \(error)\n".utf8))

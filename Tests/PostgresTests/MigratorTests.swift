@@ -60,6 +60,12 @@ import Testing
             }
         }
         #expect(try await run() == false)
+        #expect(try await run("--accept-loss") == false)
+        for words in [["migrate"], ["migrate", "sideways"], ["migrate", "down", "all"], ["migrat"]] {
+            await #expect(throws: UsageError.self) {
+                try await runMigrationCommand(arguments: ["service"] + words, migrators: migrators)
+            }
+        }
         #expect(try await run("migrate", "up"))
         #expect(try await run("migrate", "down"))
         #expect(try await run("migrate", "status"))
