@@ -82,7 +82,9 @@ struct HarvestFixture {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await worker.run(until: shutdown) }
             let ends =
-                event.map { [$0] } ?? ["harvest.finished", "harvest.failed", "harvest.dropped", "harvest.replaced", "harvest.taken_away"]
+                event.map { [$0] } ?? [
+                    "harvest.finished", "harvest.failed", "harvest.dropped", "harvest.replaced", "harvest.taken_away",
+                ]
             try await lines.wait(forAny: ends)
             shutdown.request()
             try await group.waitForAll()
