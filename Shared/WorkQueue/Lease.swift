@@ -46,6 +46,8 @@ final class Lease: Sendable {
     /// Grows each time the lease had to be created anew: what was held before may be somebody else's. It is the value of the
     /// key, too, so that a claim knows exactly which lease it was made under.
     var generation: Int { state.withLock { $0.generation } }
+    /// A claim was made under this one: it may know of a new lease before the renewing thread has had its answer.
+    func sawGeneration(_ generation: Int) { state.withLock { $0.generation = max($0.generation, generation) } }
 
     /// Starts renewing; returns after the first attempt, successful or not.
     func start() async {

@@ -133,6 +133,7 @@ package final class QueueConsumer: Sendable {
             lease.renewSoon()
             return nil
         }
+        lease.sawGeneration(Int(generation))
         return (Int(generation), values.dropFirst().compactMap(\.bytes))
     }
 
