@@ -85,11 +85,24 @@ int json_parse(json_parser *parser, const uint8_t *bytes, size_t length) {
 
 namespace {
 
-/// An array's elements, of which objects and inner arrays are named only; any other value as it is.
-void flatten_found(std::vector<uint8_t> &out, dom::element element, bool inside) {
-    if (element.is_object() || (inside && element.is_array())) {
+/// A place on the Earth, or the mere fact of an object.
+void flatten_object(std::vector<uint8_t> &out, dom::object object) {
+    double latitude, longitude;
+    if (!object.at_key("lat").get(latitude) && !object.at_key("lon").get(longitude)) {
+        out.push_back('g');
+        put(out, latitude);
+        put(out, longitude);
+    } else {
         out.push_back('{');
-        put(out, uint32_t(0));
+    }
+}
+
+/// An array's elements, of which inner arrays are named only; any other value as it is.
+void flatten_found(std::vector<uint8_t> &out, dom::element element, bool inside) {
+    if (element.is_object()) {
+        flatten_object(out, element);
+    } else if (element.is_array() && inside) {
+        out.push_back('{');
     } else if (element.is_array()) {
         out.push_back('[');
         size_t at = out.size();
@@ -105,18 +118,25 @@ void flatten_found(std::vector<uint8_t> &out, dom::element element, bool inside)
     }
 }
 
-void walk(std::vector<uint8_t> &out, dom::element element, const json_step *steps, size_t count) {
+void walk(std::vector<uint8_t> &out, dom::element element, const json_step *steps, size_t count, uint8_t level) {
     if (count == 0) return flatten_found(out, element, false);
     if (steps->name) {
         dom::element member;
         if (element.is_object() && !dom::object(element).at_key({steps->name, steps->length}).get(member))
-            walk(out, member, steps + 1, count - 1);
+            walk(out, member, steps + 1, count - 1, level);
         return;
     }
     if (!element.is_array()) return;
     int64_t index = 0;
     for (dom::element child : dom::array(element)) {
-        if (steps->index == -2 || index == steps->index) walk(out, child, steps + 1, count - 1);
+        if (steps->index == -3) {
+            if (!child.is_object()) continue;
+            out.push_back('r');
+            out.push_back(level);
+            if (count > 1) walk(out, child, steps + 1, count - 1, level + 1);
+        } else if (steps->index == -2 || index == steps->index) {
+            walk(out, child, steps + 1, count - 1, level);
+        }
         index++;
     }
 }
@@ -128,7 +148,7 @@ int json_extract(json_parser *parser, const uint8_t *bytes, size_t length, const
         dom::element document;
         if (auto error = parser->parse(bytes, length, document)) return error;
         parser->nodes.clear();
-        walk(parser->nodes, document, steps, count);
+        walk(parser->nodes, document, steps, count, 0);
         return SUCCESS;
     } catch (const std::bad_alloc &) {
         return MEMALLOC;

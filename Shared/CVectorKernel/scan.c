@@ -133,6 +133,28 @@ void vector_match_ordinals(const uint32_t *slots, const uint32_t *ordinals, size
     }
 }
 
+ptrdiff_t vector_find_number(const uint32_t *values, ptrdiff_t n, uint32_t wanted, ptrdiff_t from, ptrdiff_t *positions,
+                             ptrdiff_t capacity) {
+    ptrdiff_t count = 0;
+    while (from < n && count < capacity) {
+        ptrdiff_t end = n - from < 64 ? n : from + 64;
+        uint32_t hits = 0;
+        for (ptrdiff_t i = from; i < end; i++) hits |= values[i] == wanted; /* a run without a hit costs no branch */
+        for (ptrdiff_t i = from; hits && i < end && count < capacity; i++)
+            if (values[i] == wanted) positions[count++] = i;
+        from = end;
+    }
+    return count;
+}
+
+ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t *flags, ptrdiff_t from, ptrdiff_t *positions,
+                              ptrdiff_t capacity) {
+    ptrdiff_t count = 0;
+    for (; from < n && count < capacity; from++)
+        if (flags[values[from]]) positions[count++] = from;
+    return count;
+}
+
 int vector_slot_compare(const vector_slot *a, const vector_slot *b) {
     if (a->id_kind != b->id_kind) return a->id_kind < b->id_kind ? -1 : 1;
     if (a->id_high != b->id_high) return a->id_high < b->id_high ? -1 : 1;

@@ -8,18 +8,29 @@ struct Filter: Sendable {
         case isNull(PayloadPath)
         case hasID([PointID])
         case hasVector(String)
+        /// The points whose id falls into one of `total` parts of equal size.
+        case slice(index: UInt32, total: UInt32)
+        /// One object in the array at the path matches all by itself.
+        case nested(PayloadPath, Filter)
         case filter(Filter)
     }
     enum Predicate: Sendable {
         case equals(Scalar)
         case any([Scalar])
+        /// A value that is none of these.
         case except([Scalar])
-        case words(String)
+        case words(String, WordMatch)
+        case prefix(String)
+        case substring(String)
         case range(Bounds<Double>)
         /// Units: microseconds since 1970, UTC.
         case dates(Bounds<Int64>)
-        case valuesCount(Bounds<Double>)
+        case geo(GeoArea)
+        case valuesCount(Bounds<Int64>)
     }
+    /// All words, one of them, or all next to each other in their order.
+    enum WordMatch: Sendable { case all, any, phrase }
+
     struct Bounds<Value: Comparable & Sendable>: Sendable {
         var above: Value?
         var atLeast: Value?
@@ -57,21 +68,9 @@ struct Filter: Sendable {
     }
 }
 
-/// A value of a payload that a condition can look at.
+/// A value that `match` compares with: no number with a fraction equals anything, as in Qdrant.
 enum Scalar: Sendable, Hashable {
     case string(String)
     case integer(Int64)
-    case number(Double)
     case bool(Bool)
-    /// An object or an array in an array: only `except` has anything to say about it.
-    case other
-
-    /// NaN for what is no number.
-    var number: Double {
-        switch self {
-        case .integer(let value): Double(value)
-        case .number(let value): value
-        default: .nan
-        }
-    }
 }

@@ -1,4 +1,4 @@
-/// Evaluates a filter for a moment of a collection: each condition to a set of slots, and these to one.
+/// Evaluates a filter for a moment of a collection: each condition to a set of rows, and these to one.
 struct FilterEvaluation {
     let snapshot: Snapshot
     /// Where the points of `filter.ids` are.
@@ -8,45 +8,83 @@ struct FilterEvaluation {
     /// The live slots that match.
     func matches(_ filter: Filter) throws -> Bitmap {
         var result = snapshot.live
-        try narrow(&result, by: filter)
+        try narrow(&result, by: filter, in: Rows(arrays: [], count: snapshot.count))
         return result
     }
 
-    private func narrow(_ result: inout Bitmap, by filter: Filter) throws {
-        for condition in filter.must { result.formIntersection(try slots(condition)) }
-        for condition in filter.mustNot { result.subtract(try slots(condition)) }
+    /// What a filter looks at: slots, or the objects of an array.
+    private struct Rows {
+        /// Outermost first; none for slots.
+        var arrays: [PayloadPath]
+        var count: Int
+        var areSlots: Bool { arrays.isEmpty }
+
+        /// The path of a value as a payload index would name it.
+        func path(_ inner: PayloadPath) -> PayloadPath { arrays.reversed().reduce(inner) { $1.elements($0) } }
+    }
+
+    private func narrow(_ result: inout Bitmap, by filter: Filter, in rows: Rows) throws {
+        for condition in filter.must { result.formIntersection(try matches(condition, in: rows)) }
+        for condition in filter.mustNot { result.subtract(try matches(condition, in: rows)) }
         if !filter.should.isEmpty {
-            var any = Bitmap(count: snapshot.count)
-            for condition in filter.should { any.formUnion(try slots(condition)) }
+            var any = Bitmap(count: rows.count)
+            for condition in filter.should { any.formUnion(try matches(condition, in: rows)) }
             result.formIntersection(any)
         }
         if let (conditions, count) = filter.minShould {
-            let sets = try conditions.map(slots)
-            var enough = Bitmap(count: snapshot.count)
-            result.forEachSlot { slot in
-                if sets.count(where: { $0[slot] }) >= count { enough[slot] = true }
+            let sets = try conditions.map { try matches($0, in: rows) }
+            var enough = Bitmap(count: rows.count)
+            result.forEachSlot { row in
+                if sets.count(where: { $0[row] }) >= count { enough[row] = true }
             }
             result = enough
         }
     }
 
-    private func slots(_ condition: Filter.Condition) throws -> Bitmap {
+    private func matches(_ condition: Filter.Condition, in rows: Rows) throws -> Bitmap {
         switch condition {
         case .field(let path, let predicate):
-            return try snapshot.columns.column(path).slots(matching: predicate, in: snapshot)
-        case .isEmpty(let path): return try snapshot.columns.column(path).emptySlots(in: snapshot)
-        case .isNull(let path): return try snapshot.columns.column(path).nullSlots(in: snapshot)
-        case .hasID(let ids):
-            var set = Bitmap(count: snapshot.count)
-            for id in ids { if let slot = located[id] { set[slot] = true } }
-            return set
-        case .hasVector(let name):
-            guard let position = vectorNames.firstIndex(of: name) else { return Bitmap(count: snapshot.count) }
-            return snapshot.present[position]
+            let rule = snapshot.schema.index(rows.path(path))?.rule ?? .standard
+            return try snapshot.columns.column(path, in: rows.arrays)
+                .rows(matching: predicate, rule: rule, of: rows.count, in: snapshot)
+        case .isEmpty(let path):
+            return try snapshot.columns.column(path, in: rows.arrays).emptyRows(of: rows.count, in: snapshot)
+        case .isNull(let path):
+            return try snapshot.columns.column(path, in: rows.arrays).nullRows(of: rows.count, in: snapshot)
+        case .nested(let path, let filter): return try matches(filter, inObjectsAt: path, of: rows)
         case .filter(let filter):
-            var set = Bitmap(count: snapshot.count, filled: true)
-            try narrow(&set, by: filter)
+            var set = Bitmap(count: rows.count, filled: true)
+            try narrow(&set, by: filter, in: rows)
             return set
+        case .hasID, .hasVector, .slice:
+            // An object in an array has none of these: Qdrant's rule.
+            return rows.areSlots ? matches(ofPoint: condition) : Bitmap(count: rows.count)
         }
+    }
+
+    private func matches(ofPoint condition: Filter.Condition) -> Bitmap {
+        var set = Bitmap(count: snapshot.count)
+        switch condition {
+        case .hasID(let ids): for id in ids { if let slot = located[id] { set[slot] = true } }
+        case .hasVector(let name):
+            guard let position = vectorNames.firstIndex(of: name) else { break }
+            set = snapshot.present[position]
+        case .slice(let index, let total):
+            snapshot.live.forEachSlot { slot in
+                if PointSlice.index(of: PointID(snapshot.view.slot(slot)), total: total) == index { set[slot] = true }
+            }
+        default: break
+        }
+        return set
+    }
+
+    private func matches(_ filter: Filter, inObjectsAt path: PayloadPath, of rows: Rows) throws -> Bitmap {
+        let arrays = rows.arrays + [path]
+        let parents = try snapshot.columns.column(nil, in: arrays).parents(in: rows.count, of: snapshot)
+        var objects = Bitmap(count: parents.count, filled: true)
+        try narrow(&objects, by: filter, in: Rows(arrays: arrays, count: parents.count))
+        var set = Bitmap(count: rows.count)
+        objects.forEachSlot { set[Int(parents[$0])] = true }
+        return set
     }
 }

@@ -1,13 +1,13 @@
 import WireProtocol
 
-/// A place in a payload: `brand`, `dimensions.width`, `offers[].price`, `tags[0]`, `"a.b".c`.
+/// A place in a payload: `brand`, `dimensions.width`, `offers[].price`, `tags[0]`, `"a.b".c`. Bare names are of letters, digits, `_`
+/// and `-`, as Qdrant has them; any other name stands in quotes.
 struct PayloadPath: Sendable, Hashable {
     enum Step: Sendable, Hashable {
         case member(String)
         case element(Int)
         case everyElement
     }
-    let text: String
     let steps: [Step]
 
     /// `nil` when the text is no path.
@@ -19,32 +19,65 @@ struct PayloadPath: Sendable, Hashable {
                 guard rest.first == "." else { return nil }
                 rest.removeFirst()
             }
-            let name: Substring
-            if rest.first == "\"" {
-                rest.removeFirst()
-                guard let end = rest.firstIndex(of: "\"") else { return nil }
-                name = rest[..<end]
-                rest = rest[rest.index(after: end)...]
-            } else {
-                name = rest.prefix { $0 != "." && $0 != "[" }
-                rest = rest[name.endIndex...]
-            }
-            guard !name.isEmpty, !name.contains("]") else { return nil }
-            steps.append(.member(String(name)))
+            guard let name = Self.name(&rest) else { return nil }
+            steps.append(.member(name))
             while rest.first == "[" {
-                guard let end = rest.firstIndex(of: "]") else { return nil }
-                let inside = rest[rest.index(after: rest.startIndex)..<end]
-                if inside.isEmpty {
-                    steps.append(.everyElement)
-                } else {
-                    guard let index = Int(inside), index >= 0 else { return nil }
-                    steps.append(.element(index))
+                guard let end = rest.firstIndex(of: "]"), let step = Self.element(rest[..<end].dropFirst()) else {
+                    return nil
                 }
+                steps.append(step)
                 rest = rest[rest.index(after: end)...]
             }
         } while !rest.isEmpty
-        self.text = text
         self.steps = steps
+    }
+    private init(steps: [Step]) { self.steps = steps }
+
+    private static func name(_ rest: inout Substring) -> String? {
+        if rest.first == "\"" {
+            rest.removeFirst()
+            guard let end = rest.firstIndex(of: "\"") else { return nil }
+            defer { rest = rest[rest.index(after: end)...] }
+            return String(rest[..<end])
+        }
+        let name = rest.unicodeScalars.prefix { isBare($0) }
+        rest = rest[name.endIndex...]
+        return name.isEmpty ? nil : String(name)
+    }
+    private static func isBare(_ scalar: Unicode.Scalar) -> Bool {
+        scalar == "_" || scalar == "-" || TextRule.isAlphanumeric(scalar)
+    }
+    private static func element(_ inside: Substring) -> Step? {
+        if inside.isEmpty { return .everyElement }
+        // An index that `Int` cannot hold is one that no array has; beyond 64 bits it is no index to Qdrant either.
+        guard inside.utf8.allSatisfy({ (48...57).contains($0) }), let index = UInt64(inside) else { return nil }
+        return .element(Int(clamping: index))
+    }
+
+    /// As `init` reads it back.
+    var text: String {
+        var text = ""
+        for step in steps {
+            switch step {
+            case .member(let name):
+                if !text.isEmpty { text += "." }
+                let isBare = !name.isEmpty && name.unicodeScalars.allSatisfy(Self.isBare)
+                text += isBare ? name : "\"\(name)\""
+            case .element(let index): text += "[\(index)]"
+            case .everyElement: text += "[]"
+            }
+        }
+        return text
+    }
+
+    /// `a[]` is `a`.
+    var withoutLastBrackets: PayloadPath {
+        guard steps.count > 1, steps.last == .everyElement else { return self }
+        return PayloadPath(steps: steps.dropLast())
+    }
+    /// What `inner` is inside the elements of the array here.
+    func elements(_ inner: PayloadPath) -> PayloadPath {
+        PayloadPath(steps: withoutLastBrackets.steps + [.everyElement] + inner.steps)
     }
 }
 

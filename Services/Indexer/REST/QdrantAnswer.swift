@@ -32,6 +32,8 @@ enum QdrantErrors {
     static func answer(_ error: any Error) -> HTTPResponse {
         switch error {
         case let error as StoreError: answer(error)
+        case let error as FilterError where error.kind == .value:
+            QdrantAnswer.error(422, "Validation error in JSON body: [\(error)]")
         case let error as FilterError: QdrantAnswer.error(400, "Format error in JSON body: \(error)")
         case let error as RequestError: QdrantAnswer.error(error.status, error.description)
         default: answer(Problem(answering: error))

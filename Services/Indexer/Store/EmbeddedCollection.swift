@@ -64,7 +64,9 @@ final class EmbeddedCollection: Sendable {
         self.index = index
         vectors = configuration.vectors
         pool = surroundings.pool
-        description = Mutex((configuration, value["payload_schema"]?.object ?? JSONObject()))
+        let payloadSchema = value["payload_schema"]?.object ?? JSONObject()
+        index.snapshot.schema.replace(payloadSchema)
+        description = Mutex((configuration, payloadSchema))
         writer = CollectionWriter(
             name: name, folder: folder, configuration: configuration, index: index, syncer: surroundings.syncer,
             executor: surroundings.writers, opened: opened)
@@ -91,6 +93,7 @@ final class EmbeddedCollection: Sendable {
             try change(&changed.configuration, &changed.payloadSchema)
             try Self.save(name, incarnation, changed.configuration, payloadSchema: changed.payloadSchema, in: folder)
             description = changed
+            index.snapshot.schema.replace(changed.payloadSchema)
         }
     }
 

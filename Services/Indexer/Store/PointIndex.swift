@@ -11,6 +11,7 @@ struct Snapshot: Sendable {
     var liveCount = 0
     var sequence: UInt64 = 0
     var columns = PayloadColumns()
+    var schema = PayloadSchema()
 
     init(vectors: Int) { present = Array(repeating: Bitmap(count: 0), count: vectors) }
 }
@@ -69,9 +70,13 @@ final class PointIndex: Sendable {
         }
     }
 
-    /// After a load: everything at once.
+    /// After a load: everything at once, but the payload indexes.
     func replace(_ snapshot: Snapshot, slots: [PointID: UInt32]) {
-        state.withLock { $0 = State(snapshot: snapshot, slots: slots) }
+        state.withLock { state in
+            let schema = state.snapshot.schema
+            state = State(snapshot: snapshot, slots: slots)
+            state.snapshot.schema = schema
+        }
     }
     /// Only the writer may rely on what it sees here: it is the one who changes it.
     func contents() -> (snapshot: Snapshot, slots: [PointID: UInt32]) {

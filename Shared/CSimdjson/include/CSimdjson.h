@@ -33,7 +33,8 @@ int json_read_vectors(json_parser *parser, const uint8_t *bytes, size_t length, 
 
 const char *json_error_message(int code);
 
-/// A step of a path into a document: a member (`name`), an element (`index` >= 0) or every element (-2) of an array.
+/// A step of a path into a document: a member (`name`), an element (`index` >= 0) or
+/// every element (-2) of an array, or every object in it (-3), each announced by a node 'r'.
 typedef struct {
     const char *name;
     size_t length;
@@ -41,7 +42,9 @@ typedef struct {
 } json_step;
 
 /// Parses one document and leaves the values at a path in `json_nodes`, one node after the other (none where there is no such
-/// value). Of an object only its tag and the count 0 are left, of an array its elements.
+/// value). Beside the nodes of `json_parse`: 'r' u8, an object that a step -3 came to (0 for the first such step of the path),
+/// the values inside it behind it; 'g' double double, an object with the numbers lat and lon; '{' alone, any other object, or
+/// an array in an array. Of an array that was found its elements are left.
 int json_extract(json_parser *parser, const uint8_t *bytes, size_t length, const json_step *steps, size_t count);
 
 /// A body of points, `{"points": [{"id", "vector", "payload"}]}` or `{"batch": {"ids", "vectors", "payloads"}}`, read into flat

@@ -79,5 +79,10 @@ uint32_t vector_smallest_ids(const vector_slot *const *blocks, uint32_t block_sh
 void vector_match_ordinals(const uint32_t *slots, const uint32_t *ordinals, size_t n, const uint8_t *accepted, uint32_t limit,
                            uint64_t *bits);
 uint64_t vector_count_bits(const uint64_t *words, size_t n);
+/* Positions from `from` on where values[i] is `wanted`, or where flags[values[i]] is not 0; at most `capacity`. Answers how many. */
+ptrdiff_t vector_find_number(const uint32_t *values, ptrdiff_t n, uint32_t wanted, ptrdiff_t from, ptrdiff_t *positions,
+                             ptrdiff_t capacity);
+ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t *flags, ptrdiff_t from, ptrdiff_t *positions,
+                              ptrdiff_t capacity);
 
 uint32_t vector_crc32c(uint32_t seed, const void *bytes, size_t n);
