@@ -136,7 +136,9 @@ def test_named_vectors_aliases_and_indexes(client):
     (lambda c: c.query_points("c", prefetch=models.Prefetch(query=[1.0] * 16), query=models.FusionQuery(fusion=models.Fusion.RRF)), 400,
      "not supported by the embedded store yet"),
     (lambda c: c.count("c", count_filter=models.Filter(must=[models.FieldCondition(
-        key="g", geo_radius=models.GeoRadius(center=models.GeoPoint(lon=1, lat=1), radius=1))])), 400, "filter.must[0].geo_radius"),
+        key="g", geo_radius=models.GeoRadius(center=models.GeoPoint(lon=1, lat=91), radius=1))])), 400, "filter.must[0].geo_radius.center"),
+    (lambda c: c.count("c", count_filter=models.Filter(must=[models.FieldCondition(key="g")])), 422,
+     "Validation error in JSON body: [filter.must[0]: At least one field condition must be specified]"),
 ])
 def test_refusals_have_qdrants_status_and_say_where(client, call, status, text):
     fill(client, 3)
