@@ -31,6 +31,10 @@ enum Indexer {
             } else {
                 let embedded = try EmbeddedStore(
                     folder: configuration.dataFolder, options: configuration.store, log: log)
+                metrics.beforeScrape {
+                    $0.set(
+                        "collections_total", Double(embedded.collectionNames().count), help: "number of collections")
+                }
                 router = IndexerRoutes(
                     store: embedded, health: health, metrics: metrics, configuration: configuration, guardian: guardian
                 ).router(shutdown: shutdown)

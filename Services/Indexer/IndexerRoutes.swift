@@ -13,6 +13,7 @@ struct IndexerRoutes: Sendable {
     let configuration: IndexerConfiguration
     /// Which collections a datasource fills: REST does not write there.
     let guardian: CollectionGuard
+    let ledger = RequestLedger()
 
     /// The Qdrant release whose behaviour this is: clients compare it with their own.
     static let qdrantVersion = "1.19.0"
@@ -21,12 +22,17 @@ struct IndexerRoutes: Sendable {
         var router = Router()
         router.errorForm = { error, _ in QdrantErrors.answer(error) }
         router.addOperationalRoutes(
-            service: "indexer", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
+            service: "indexer", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown,
+            live: .text("healthz check passed"), ready: .text("all shards are ready"))
         router.on("GET", "/healthz") { _ in .text("healthz check passed") }
         router.on("GET", "/") { _ in
             .json(["title": "qdrant - vector search engine", "version": .string(Self.qdrantVersion)])
         }
+        metrics.set(
+            "app_info", 1, help: "information about qdrant server", ["name": "qdrant", "version": Self.qdrantVersion])
+        router.use(ledger.middleware)
         router.requireAPIKey(configuration.apiKey, internalToken: configuration.service.internalToken)
+        router.use(Self.checkParameters)
         router.on("GET", "/openapi.json") { [document = IndexerDocument.json.serializedBytes] _ in
             .bytes(document, contentType: "application/json")
         }
@@ -44,20 +50,66 @@ struct IndexerRoutes: Sendable {
         router.on("PUT", "/collections/:collection/index", createIndex)
         router.on("DELETE", "/collections/:collection/index/:field", deleteIndex)
 
-        router.on("PUT", "/collections/:collection/points", body: .buffered(limit: configuration.bodyBytes), upsert)
-        router.on("POST", "/collections/:collection/points", retrieve)
-        router.on("GET", "/collections/:collection/points/:id", getPoint)
-        router.on("POST", "/collections/:collection/points/delete", deletePoints)
-        router.on("POST", "/collections/:collection/points/payload", setPayload)
-        router.on("PUT", "/collections/:collection/points/payload", overwritePayload)
-        router.on("POST", "/collections/:collection/points/payload/delete", deletePayload)
-        router.on("POST", "/collections/:collection/points/payload/clear", clearPayload)
-        router.on("POST", "/collections/:collection/points/scroll", scroll)
-        router.on("POST", "/collections/:collection/points/count", count)
-        router.on("POST", "/collections/:collection/points/query", query)
-        router.on("POST", "/collections/:collection/points/query/batch", queryBatch)
-        router.on("POST", "/collections/:collection/points/search", search)
+        router.on("GET", "/collections/:collection/cluster", collectionCluster)
+        router.on("GET", "/cluster", cluster)
+        router.on("GET", "/issues", issues)
+        router.on("DELETE", "/issues", clearIssues)
+
+        let large = BodyMode.buffered(limit: configuration.bodyBytes)
+        router.group("/collections/:collection") { router in
+            router.on("POST", "/facet", facet)
+            router.group("/points") { router in
+                router.on("PUT", "", body: large, upsert)
+                router.on("POST", "", retrieve)
+                router.on("GET", "/:id", getPoint)
+                router.on("POST", "/delete", deletePoints)
+                router.on("PUT", "/vectors", body: large, updateVectors)
+                router.on("POST", "/vectors/delete", deleteVectors)
+                router.on("POST", "/payload", setPayload)
+                router.on("PUT", "/payload", overwritePayload)
+                router.on("POST", "/payload/delete", deletePayload)
+                router.on("POST", "/payload/clear", clearPayload)
+                router.on("POST", "/batch", body: large, updateBatch)
+                router.on("POST", "/scroll", scroll)
+                router.on("POST", "/count", count)
+                router.on("POST", "/query", query)
+                router.on("POST", "/query/batch", queryBatch)
+                router.on("POST", "/query/groups", queryGroups)
+                router.on("POST", "/search", search)
+                router.on("POST", "/search/batch", searchBatch)
+                router.on("POST", "/search/groups", searchGroups)
+                router.on("POST", "/recommend", recommend)
+                router.on("POST", "/recommend/batch", recommendBatch)
+                router.on("POST", "/recommend/groups", recommendGroups)
+            }
+        }
+        for operation in UnsupportedOperation.all { router.on(operation.method, operation.path, operation.refuse) }
         return router
+    }
+
+    /// What every path may have: a collection's name, and `?timeout`, which this store needs for nothing.
+    private static let checkParameters: Middleware = { request, next in
+        if let name = request.parameters["collection"], name.isEmpty || name.utf8.count > 255 {
+            throw RequestError(
+                status: 422,
+                description:
+                    "Validation error in path parameters: [name: value \"\(name)\" invalid, must be from 1 to 255 characters]"
+            )
+        }
+        if let text = request.query("timeout") {
+            guard let timeout = UInt64(text) else {
+                throw RequestError(
+                    status: 400,
+                    description: "Deserialize error in query parameters: timeout must be an unsigned integer")
+            }
+            if timeout == 0 {
+                throw RequestError(
+                    status: 422,
+                    description:
+                        "Validation error in query parameters: [timeout: value 0 invalid, must be 1 or larger]")
+            }
+        }
+        return try await next(request)
     }
 }
 

@@ -1,5 +1,7 @@
 // Bodies of points: what a store needs of them, in flat arrays.
 #include "parser.h"
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -7,12 +9,15 @@ using namespace simdjson;
 
 namespace {
 
-/// The first fault in a body's form. Only places and kinds, never a value.
-struct malformed {
+/// The first fault in a body: places and kinds; of values only an id.
+struct fault {
     std::string problem;
+    bool is_invalid = false;
 };
 
-[[noreturn]] void refuse(const std::string &path, const char *reason) { throw malformed{path + ": " + reason}; }
+[[noreturn]] void refuse(const std::string &path, const std::string &reason) { throw fault{path + ": " + reason}; }
+/// The form is right, the value is not.
+[[noreturn]] void refuse_value(const std::string &path, const std::string &reason) { throw fault{path + ": " + reason, true}; }
 
 std::string at(const char *list, size_t index, const char *field = "") {
     return std::string(list) + "[" + std::to_string(index) + "]" + field;
@@ -20,6 +25,7 @@ std::string at(const char *list, size_t index, const char *field = "") {
 
 bool read_uuid(std::string_view text, json_point &point) {
     if (text.substr(0, 9) == "urn:uuid:") text.remove_prefix(9);
+    else if (text.size() == 38 && text.front() == '{' && text.back() == '}') text = text.substr(1, 36);
     bool hyphens = text.size() == 36;
     if (!hyphens && text.size() != 32) return false;
     uint64_t halves[2] = {0, 0};
@@ -52,32 +58,81 @@ void read_id(dom::element id, json_point &point, const std::string &path) {
         point.id_high = 0;
         point.id_low = number;
     } else if (id.get(text) || !read_uuid(text, point)) {
-        refuse(path, "an id must be an unsigned integer or a UUID");
+        refuse(path, "value " + simdjson::minify(id) +
+                         " is not a valid point ID, valid values are either an unsigned integer or a UUID");
     }
 }
 
-void read_floats(json_parser *p, dom::array numbers, std::string_view name, const std::string &path) {
+/// Appends to `floats`. One that is no finite float32 (1e39) is refused here: no file or score could hold it.
+size_t read_floats(json_parser *p, dom::array numbers, const std::string &path) {
     size_t first = p->floats.size();
     for (dom::element number : numbers) {
         double value;
-        if (number.get(value)) refuse(path, "must be a list of numbers");
-        p->floats.push_back(float(value));
+        if (number.get(value)) {
+            if (number.is_array()) refuse(path, "multivectors are not supported by the embedded store");
+            refuse(path, "must be a list of numbers");
+        }
+        float stored = float(value);
+        if (!std::isfinite(stored)) refuse(path, "must hold finite 32 bit numbers");
+        p->floats.push_back(stored);
     }
-    p->vectors.push_back({name.data(), name.size(), first, p->floats.size() - first});
+    return p->floats.size() - first;
+}
+
+/// `place`: as Qdrant says it of a sparse vector, whose name it leaves out.
+void read_sparse(json_parser *p, dom::object vector, json_vector &read, const std::string &path, const std::string &place) {
+    dom::array indices, values;
+    if (vector["indices"].get(indices) || vector["values"].get(values)) {
+        dom::element field;
+        for (const char *inferred : {"text", "image", "object"})
+            if (!vector[inferred].get(field)) refuse(path, "inference is not supported by the embedded store");
+        refuse(path, "must be a list of numbers, or a sparse vector with indices and values");
+    }
+    read.is_sparse = 1;
+    read.first_index = p->indices.size();
+    bool ascending = true;
+    for (dom::element element : indices) {
+        uint64_t index;
+        if (element.get(index) || index > UINT32_MAX) refuse(path + ".indices", "must be a list of unsigned 32 bit integers");
+        if (p->indices.size() > read.first_index && p->indices.back() >= index) ascending = false;
+        p->indices.push_back(uint32_t(index));
+    }
+    size_t count = p->indices.size() - read.first_index;
+    if (read_floats(p, values, path + ".values") != count)
+        refuse_value(place + ".values", "Validation error: must be the same length as indices [{}]");
+    if (ascending) return;
+    std::vector<std::pair<uint32_t, float>> pairs(count);
+    for (size_t i = 0; i < count; i++) pairs[i] = {p->indices[read.first_index + i], p->floats[read.first + i]};
+    std::sort(pairs.begin(), pairs.end());
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && pairs[i].first == pairs[i - 1].first)
+            refuse_value(place + ".indices", "Validation error: must be unique [{}]");
+        p->indices[read.first_index + i] = pairs[i].first;
+        p->floats[read.first + i] = pairs[i].second;
+    }
+}
+
+void read_vector(json_parser *p, dom::element vector, std::string_view name, const std::string &path,
+                 const std::string &place) {
+    json_vector read{name.data(), name.size(), p->floats.size(), 0, 0, 0};
+    dom::array numbers;
+    dom::object sparse;
+    if (!vector.get(numbers)) read_floats(p, numbers, path);
+    else if (!vector.get(sparse)) read_sparse(p, sparse, read, path, place);
+    else if (vector.is_string()) refuse(path, "inference is not supported by the embedded store");
+    else refuse(path, "must be a list of numbers, or a sparse vector with indices and values");
+    read.count = p->floats.size() - read.first;
+    p->vectors.push_back(read);
 }
 
 void read_vectors(json_parser *p, dom::element vector, json_point &point, const std::string &path) {
     point.first_vector = p->vectors.size();
-    dom::array numbers;
     dom::object named;
-    if (!vector.get(numbers)) {
-        read_floats(p, numbers, std::string_view("", 0), path);
+    if (vector.is_array()) {
+        read_vector(p, vector, std::string_view("", 0), path, path);
     } else if (!vector.get(named)) {
-        for (dom::key_value_pair member : named) {
-            std::string place = path + "." + std::string(member.key);
-            if (member.value.get(numbers)) refuse(place, "must be a list of numbers (sparse vectors are not supported here yet)");
-            read_floats(p, numbers, member.key, place);
-        }
+        for (dom::key_value_pair member : named)
+            read_vector(p, member.value, member.key, path + "." + std::string(member.key), path + ".?");
     } else {
         refuse(path, "must be a list of numbers or an object of named vectors");
     }
@@ -123,33 +178,33 @@ void read_batch(json_parser *p, dom::object batch) {
     }
     dom::array rows;
     dom::object named;
+    auto must_match = [&](const char *what, size_t found) {
+        if (found == p->points.size()) return;
+        refuse_value("batch.batch", std::string("number of ids and ") + what + " must be equal (" +
+                                        std::to_string(p->points.size()) + " != " + std::to_string(found) + ")");
+    };
     if (!vectors.get(rows)) {
+        must_match("vectors", rows.size());
         index = 0;
         for (dom::element row : rows) {
-            if (index == p->points.size()) refuse("batch.vectors", "has more vectors than there are ids");
             read_vectors(p, row, p->points[index], at("batch.vectors", index));
             index++;
         }
-        if (index != p->points.size()) refuse("batch.vectors", "has fewer vectors than there are ids");
     } else if (!vectors.get(named)) {
         // columns of vectors: gathered so that a point's vectors stand together
-        std::vector<std::pair<std::string_view, std::vector<dom::array>>> columns;
+        std::vector<std::pair<std::string_view, std::vector<dom::element>>> columns;
         for (dom::key_value_pair member : named) {
-            std::string place = "batch.vectors." + std::string(member.key);
-            if (member.value.get(rows)) refuse(place, "must be a list of vectors");
-            std::vector<dom::array> column;
-            for (dom::element row : rows) {
-                dom::array numbers;
-                if (row.get(numbers)) refuse(place, "must be a list of lists of numbers");
-                column.push_back(numbers);
-            }
-            if (column.size() != p->points.size()) refuse(place, "must have one vector for each id");
-            columns.emplace_back(member.key, std::move(column));
+            if (member.value.get(rows)) refuse("batch.vectors." + std::string(member.key), "must be a list of vectors");
+            must_match("vectors", rows.size());
+            columns.emplace_back(member.key, std::vector<dom::element>());
+            for (dom::element row : rows) columns.back().second.push_back(row);
         }
         for (size_t i = 0; i < p->points.size(); i++) {
             p->points[i].first_vector = p->vectors.size();
-            for (auto &column : columns)
-                read_floats(p, column.second[i], column.first, at("batch.vectors", i));
+            for (auto &column : columns) {
+                std::string place = "batch.vectors." + std::string(column.first) + "[" + std::to_string(i) + "]";
+                read_vector(p, column.second[i], column.first, place, "batch.vectors.?");
+            }
             p->points[i].vector_count = uint32_t(columns.size());
         }
     } else {
@@ -158,14 +213,25 @@ void read_batch(json_parser *p, dom::object batch) {
     dom::element field;
     if (!batch["payloads"].get(field) && !field.is_null()) {
         if (field.get(payloads)) refuse("batch.payloads", "must be a list");
+        must_match("payloads", payloads.size());
         index = 0;
         for (dom::element payload : payloads) {
-            if (index == p->points.size()) refuse("batch.payloads", "has more payloads than there are ids");
             read_payload(p, payload, p->points[index], at("batch.payloads", index));
             index++;
         }
-        if (index != p->points.size()) refuse("batch.payloads", "has fewer payloads than there are ids");
     }
+}
+
+/// What stands beside the points: the members that a request of points has; others mean nothing, to Qdrant too.
+void read_rest(json_parser *p, dom::object body) {
+    p->rest = "{";
+    for (const char *name : {"update_filter", "update_mode", "shard_key"}) {
+        dom::element value;
+        if (body[name].get(value)) continue;
+        if (p->rest.size() > 1) p->rest += ',';
+        p->rest += std::string("\"") + name + "\":" + simdjson::minify(value);
+    }
+    p->rest += '}';
 }
 
 } // namespace
@@ -178,22 +244,28 @@ int json_read_points(json_parser *parser, const uint8_t *bytes, size_t length, j
         parser->points.clear();
         parser->vectors.clear();
         parser->floats.clear();
+        parser->indices.clear();
         parser->payloads.clear();
         parser->problem.clear();
+        bool is_invalid = false;
         try {
             dom::object body, columns;
             if (document.get(body)) refuse("body", "must be an object");
             if (!body["points"].get(points)) read_list(parser, points);
             else if (!body["batch"].get(columns)) read_batch(parser, columns);
             else refuse("body", "needs points (a list) or batch (an object)");
-        } catch (const malformed &fault) {
-            parser->problem = fault.problem;
+            read_rest(parser, body);
+        } catch (const fault &found) {
+            parser->problem = found.problem;
+            is_invalid = found.is_invalid;
         }
         *out = {parser->points.data(),   parser->points.size(),
                 parser->vectors.data(),  parser->vectors.size(),
                 parser->floats.data(),   parser->floats.size(),
+                parser->indices.data(),  parser->indices.size(),
                 reinterpret_cast<const uint8_t *>(parser->payloads.data()), parser->payloads.size(),
-                parser->problem.c_str()};
+                reinterpret_cast<const uint8_t *>(parser->rest.data()),     parser->rest.size(),
+                parser->problem.c_str(), is_invalid};
         return SUCCESS;
     } catch (const std::bad_alloc &) {
         return MEMALLOC;

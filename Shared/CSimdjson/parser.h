@@ -14,7 +14,9 @@ struct json_parser {
     std::vector<json_point> points;
     std::vector<json_vector> vectors;
     std::vector<float> floats;
+    std::vector<uint32_t> indices;
     std::string payloads;
+    std::string rest;
     std::string problem;
 
     int parse(const uint8_t *bytes, size_t length, simdjson::dom::element &document);

@@ -4,11 +4,12 @@ import WireProtocol
 
 extension Router {
     /// `/health`, `/livez`, `/readyz` and `/metrics`, without authentication: add them before a middleware that asks for it.
+    /// `live` and `ready` are answered by the two probes when all is well.
     package mutating func addOperationalRoutes(
-        service: String, version: String, health: HealthChecks, metrics: Metrics, shutdown: Shutdown
+        service: String, version: String, health: HealthChecks, metrics: Metrics, shutdown: Shutdown,
+        live: HTTPResponse = .json(["status": "pass"] as JSONValue), ready: HTTPResponse = .json(["status": "pass"] as JSONValue)
     ) {
-        let alive = HTTPResponse.json(.object(JSONObject(unique: [("status", "pass")])))
-        on("GET", "/livez") { _ in alive }
+        on("GET", "/livez") { _ in live }
         on("GET", "/health") { _ in
             let results = await health.results()
             return HealthReport(service: service, version: version, results: results).response
@@ -18,7 +19,7 @@ extension Router {
             let results = await health.results()
             let failing = results.filter { $0.status == .fail && $0.isRequired }.map(\.name)
             guard failing.isEmpty else { throw Problem.unavailable("not working: \(failing.joined(separator: ", "))") }
-            return alive
+            return ready
         }
         let process = ProcessMetrics(service: service, version: version, metrics: metrics)
         on("GET", "/metrics") { _ in

@@ -103,10 +103,9 @@ struct IndexerRoutesTests {
             "PUT", "/collections/d", ["vectors": ["size": 0, "distance": "Dot"]], 422,
             "Validation error in JSON body: [vectors.size: value 0 invalid"
         ),
-        ("PUT", "/collections/d", ["sparse_vectors": ["s": [:]]], 400, "Wrong input: sparse_vectors"),
         (
-            "PUT", "/collections/a%3Cb", ["vectors": ["size": 1, "distance": "Dot"]], 400,
-            "Wrong input: collection name"
+            "PUT", "/collections/a%3Cb", ["vectors": ["size": 1, "distance": "Dot"]], 422,
+            "Validation error in path parameters: [name: collection name cannot contain \"<\" char]"
         ),
         (
             "PUT", "/collections/c/points", ["points": [["id": -1, "vector": [1, 2]]]], 400,
@@ -133,27 +132,27 @@ struct IndexerRoutesTests {
             "Format error in JSON body: points[0].payload"
         ),
         (
-            "PUT", "/collections/c/points", ["batch": ["ids": [1, 2], "vectors": [[1, 2]]]], 400,
-            "Format error in JSON body: batch.vectors"
+            "PUT", "/collections/c/points", ["batch": ["ids": [1, 2], "vectors": [[1, 2]]]], 422,
+            "Validation error in JSON body: [batch.batch: number of ids and vectors must be equal (2 != 1)]"
         ),
         (
             "POST", "/collections/c/points/query", ["query": [1, 2], "limit": 0], 422,
-            "Validation error in JSON body: [limit: value 0 invalid"
+            "Validation error in JSON body: [internal.limit: value 0 invalid"
         ),
         (
-            "POST", "/collections/c/points/query", ["query": ["fusion": "rrf"]], 400,
-            "Bad request: query: fusion is not supported"
+            "POST", "/collections/c/points/query", ["query": ["formula": ["sum": []]]], 400,
+            "Bad request: query: formula is not supported"
         ),
         (
             "POST", "/collections/c/points/query", ["query": [1, 2], "filter": ["most": 1]], 400,
             "Format error in JSON body: filter: unknown field `most`"
         ),
-        ("POST", "/collections/c/points/scroll", ["order_by": "x"], 400, "Bad request: order_by"),
+        ("POST", "/collections/c/points/scroll", ["order_by": 1], 400, "Format error in JSON body: order_by"),
         ("POST", "/collections/c/points/delete", [:], 400, "Format error in JSON body: body: needs points"),
         (
             "POST", "/collections/aliases",
-            ["actions": [["rename_alias": ["old_alias_name": "x", "new_alias_name": "y"]]]], 400,
-            "Wrong input: Alias x does not exists!"
+            ["actions": [["rename_alias": ["old_alias_name": "x", "new_alias_name": "y"]]]], 404,
+            "Not found: Alias x does not exists!"
         ),
     ]
     @Test(arguments: refusals)

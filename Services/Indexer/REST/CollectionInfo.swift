@@ -5,33 +5,45 @@ import WireProtocol
 enum CollectionInfo {
     static func json(_ description: CollectionDescription, schema: JSONObject) -> JSONValue {
         let request = description.configuration.request
-        func merged(_ defaults: JSONObject, with name: String) -> JSONValue {
-            var object = defaults
-            for member in request[name]?.object?.members ?? [] where !member.value.isNull {
-                object[member.name] = member.value
-            }
-            return .object(object)
-        }
+        // Qdrant indexes nothing there; here there is nothing to index.
+        let isIndexed = request["optimizers_config"]?["indexing_threshold"]?.integer != 0
+        return [
+            "status": "green", "optimizer_status": "ok",
+            "indexed_vectors_count": isIndexed ? JSONValue(description.points) : 0,
+            "points_count": JSONValue(description.points), "segments_count": 1, "config": .object(config(request)),
+            "payload_schema": .object(schema), "update_queue": ["length": 0],
+        ]
+    }
+
+    static func config(_ request: JSONObject) -> JSONObject {
+        var config = JSONObject(unique: [
+            ("params", .object(parameters(request))), ("hnsw_config", merged(hnsw, with: request["hnsw_config"])),
+            ("optimizer_config", merged(optimizers, with: request["optimizers_config"])),
+            ("wal_config", merged(wal, with: request["wal_config"])),
+            ("quantization_config", request["quantization_config"] ?? .null),
+        ])
+        for name in ["strict_mode_config", "metadata"] { config[name] = request[name] }
+        return config
+    }
+
+    static func parameters(_ request: JSONObject) -> JSONObject {
         var parameters = JSONObject(unique: [
             ("vectors", request["vectors"] ?? [:]), ("shard_number", request["shard_number"] ?? 1),
             ("replication_factor", request["replication_factor"] ?? 1),
             ("write_consistency_factor", request["write_consistency_factor"] ?? 1),
             ("on_disk_payload", request["on_disk_payload"] ?? true),
         ])
-        for member in request["params"]?.object?.members ?? [] { parameters[member.name] = member.value }
-        var config = JSONObject(unique: [
-            ("params", .object(parameters)), ("hnsw_config", merged(hnsw, with: "hnsw_config")),
-            ("optimizer_config", merged(optimizers, with: "optimizers_config")),
-            ("wal_config", merged(wal, with: "wal_config")),
-            ("quantization_config", request["quantization_config"] ?? .null),
-        ])
-        if let strict = request["strict_mode_config"] { config["strict_mode_config"] = strict }
-        if let metadata = request["metadata"] { config["metadata"] = metadata }
-        return [
-            "status": "green", "optimizer_status": "ok", "indexed_vectors_count": JSONValue(description.points),
-            "points_count": JSONValue(description.points), "segments_count": 1, "config": .object(config),
-            "payload_schema": .object(schema), "update_queue": ["length": 0],
-        ]
+        for name in [
+            "sharding_method", "read_fan_out_factor", "read_fan_out_delay_ms", "payload", "id_tracker",
+            "sparse_vectors",
+        ] { parameters[name] = request[name] }
+        return parameters
+    }
+
+    private static func merged(_ defaults: JSONObject, with asked: JSONValue?) -> JSONValue {
+        var object = defaults
+        for member in asked?.object?.members ?? [] { object[member.name] = member.value }
+        return .object(object)
     }
 
     private static let hnsw = JSONObject([
@@ -44,17 +56,7 @@ enum CollectionInfo {
         ("memmap_threshold", nil), ("indexing_threshold", 10000), ("flush_interval_sec", 5),
         ("max_optimization_threads", nil),
     ])
-    private static let wal = JSONObject([("wal_capacity_mb", 32), ("wal_segments_ahead", 0)])
-
-    /// `field_schema` is a type's name or `{"type": name, parameters}`.
-    static func indexType(_ schema: JSONValue?) throws -> JSONValue {
-        guard let schema, !schema.isNull else { throw RequestError.format("body", "missing field `field_schema`") }
-        guard let type = schema.string ?? schema["type"]?.string, types.contains(type) else {
-            throw RequestError.format("field_schema", "must be one of \(types.joined(separator: ", "))")
-        }
-        var info: JSONObject = JSONObject([("data_type", .string(type))])
-        if schema.object != nil { info["params"] = schema }
-        return .object(info)
-    }
-    private static let types = ["keyword", "integer", "float", "geo", "text", "bool", "datetime", "uuid"]
+    private static let wal = JSONObject([
+        ("wal_capacity_mb", 32), ("wal_segments_ahead", 0), ("wal_retain_closed", 1),
+    ])
 }

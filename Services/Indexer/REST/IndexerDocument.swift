@@ -79,7 +79,11 @@ enum IndexerDocument {
         }
     }
 
-    private static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
+    static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
+    private static func list(_ name: String) -> JSONValue { ["type": "array", "items": reference(name)] }
+    private static func object(_ name: String, _ schema: JSONValue) -> JSONValue {
+        ["type": "object", "required": [.string(name)], "properties": .object(JSONObject(unique: [(name, schema)]))]
+    }
     private static let boolean: JSONValue = ["type": "boolean"]
     private static let wait: [JSONValue] = [
         [
@@ -88,18 +92,40 @@ enum IndexerDocument {
             "schema": ["type": "boolean", "default": false],
         ]
     ]
-    private static func list(_ name: String) -> JSONValue { ["type": "array", "items": reference(name)] }
+    private static let timeout: [JSONValue] = [
+        [
+            "name": "timeout", "in": "query", "description": "Seconds; taken, and needed for nothing.",
+            "schema": ["type": "integer", "minimum": 1],
+        ]
+    ]
 
     private static var operations: [Operation] {
-        let collection = "/collections/{collection}"
-        let points = collection + "/points"
-        return [
+        service + collections + writes + reads
+            + UnsupportedOperation.all.map { operation in
+                let path = operation.path.split(separator: "/", omittingEmptySubsequences: false).map {
+                    $0.hasPrefix(":") ? "{\($0.dropFirst())}" : String($0)
+                }
+                return Operation(
+                    method: operation.method.lowercased(), path: path.joined(separator: "/"),
+                    summary: "\(operation.subject): not supported, 400", result: [:])
+            }
+    }
+
+    private static let collection = "/collections/{collection}"
+    private static let points = collection + "/points"
+
+    private static var service: [Operation] {
+        [
             Operation(method: "get", path: "/", summary: "Which Qdrant this speaks like", isOpen: true),
             Operation(
                 method: "get", path: "/healthz", summary: "The process only", result: ["type": "string"], isOpen: true,
                 type: "text/plain"),
-            Operation(method: "get", path: "/livez", summary: "The process only", isOpen: true),
-            Operation(method: "get", path: "/readyz", summary: "Whether it can take work", isOpen: true),
+            Operation(
+                method: "get", path: "/livez", summary: "The process only", result: ["type": "string"], isOpen: true,
+                type: "text/plain"),
+            Operation(
+                method: "get", path: "/readyz", summary: "Whether it can take work", result: ["type": "string"],
+                isOpen: true, type: "text/plain"),
             Operation(
                 method: "get", path: "/health", summary: "The service and each dependency", isOpen: true,
                 type: "application/health+json"),
@@ -107,171 +133,116 @@ enum IndexerDocument {
                 method: "get", path: "/metrics", summary: "Prometheus text format", result: ["type": "string"],
                 isOpen: true, type: "text/plain"),
             Operation(method: "get", path: "/openapi.json", summary: "This document", isOpen: true),
-            Operation(method: "get", path: "/telemetry", summary: "How many collections there are"),
-            Operation(method: "get", path: "/collections", summary: "The collections"),
-            Operation(method: "get", path: collection, summary: "A collection", result: reference("CollectionInfo")),
             Operation(
-                method: "put", path: collection, summary: "Create a collection", result: boolean,
-                body: "CreateCollection"),
-            Operation(
-                method: "patch", path: collection, summary: "Change what is echoed", result: boolean, body: "Object"),
-            Operation(
-                method: "delete", path: collection, summary: "Delete a collection; false where there was none",
-                result: boolean),
-            Operation(
-                method: "get", path: collection + "/exists", summary: "Whether there is such a collection or alias"),
-            Operation(
-                method: "post", path: "/collections/aliases", summary: "Change aliases, all or none", result: boolean,
-                body: "AliasActions"),
-            Operation(method: "get", path: "/aliases", summary: "All aliases"),
-            Operation(method: "get", path: collection + "/aliases", summary: "The aliases of a collection"),
-            Operation(
-                method: "put", path: collection + "/index", summary: "Declare a field's type",
-                result: reference("UpdateResult"), body: "FieldIndex"),
-            Operation(
-                method: "delete", path: collection + "/index/{field}", summary: "Forget a field's type",
-                result: reference("UpdateResult")),
-            Operation(
-                method: "put", path: points, summary: "Store points, all or none", result: reference("UpdateResult"),
-                body: "Points", query: wait),
-            Operation(method: "post", path: points, summary: "Points by id", result: list("Point"), body: "PointsByID"),
-            Operation(method: "get", path: points + "/{id}", summary: "One point", result: reference("Point")),
-            Operation(
-                method: "post", path: points + "/delete", summary: "Delete points", result: reference("UpdateResult"),
-                body: "Selection", query: wait),
-            Operation(
-                method: "post", path: points + "/payload", summary: "Add to payloads",
-                result: reference("UpdateResult"), body: "PayloadChange", query: wait),
-            Operation(
-                method: "put", path: points + "/payload", summary: "Replace payloads",
-                result: reference("UpdateResult"), body: "PayloadChange", query: wait),
-            Operation(
-                method: "post", path: points + "/payload/delete", summary: "Remove keys",
-                result: reference("UpdateResult"), body: "PayloadKeys", query: wait),
-            Operation(
-                method: "post", path: points + "/payload/clear", summary: "Empty payloads",
-                result: reference("UpdateResult"), body: "Selection", query: wait),
-            Operation(method: "post", path: points + "/scroll", summary: "Pages in order of ids", body: "Scroll"),
-            Operation(method: "post", path: points + "/count", summary: "How many points match", body: "Count"),
-            Operation(method: "post", path: points + "/query", summary: "The nearest points", body: "Query"),
-            Operation(
-                method: "post", path: points + "/query/batch", summary: "Several queries", result: ["type": "array"],
-                body: "QueryBatch"),
-            Operation(
-                method: "post", path: points + "/search", summary: "The nearest points, as older clients ask",
-                result: list("Point"), body: "Search"),
+                method: "get", path: "/telemetry", summary: "Collections, and how often each endpoint answered what",
+                query: [["name": "details_level", "in": "query", "schema": ["type": "integer", "minimum": 0]]]),
+            Operation(method: "get", path: "/cluster", summary: "That this is no cluster"),
+            Operation(method: "get", path: "/issues", summary: "None"),
+            Operation(method: "delete", path: "/issues", summary: "Forget issues", result: boolean),
         ]
     }
 
-    private static var schemas: JSONValue {
-        let id: JSONValue = ["oneOf": [["type": "integer", "minimum": 0], ["type": "string", "format": "uuid"]]]
-        let vector: JSONValue = ["type": "array", "items": ["type": "number"]]
-        let vectors: JSONValue = ["oneOf": [vector, ["type": "object", "additionalProperties": vector]]]
-        let payload: JSONValue = ["type": "object"]
-        let ids: JSONValue = ["type": "array", "items": reference("PointID")]
-        let withPayload: JSONValue = ["type": ["boolean", "array", "object"]]
-        let withVector: JSONValue = ["type": ["boolean", "array"]]
-        func object(_ required: JSONValue = [], _ properties: JSONValue) -> JSONValue {
-            ["type": "object", "required": required, "properties": properties]
-        }
-        let near: JSONObject = [
-            "filter": reference("Filter"), "limit": ["type": "integer", "minimum": 1, "default": 10],
-            "offset": ["type": "integer", "minimum": 0], "score_threshold": ["type": "number"],
-            "with_payload": withPayload,
-            "with_vector": withVector, "params": ["type": "object", "properties": ["exact": ["type": "boolean"]]],
+    private static var collections: [Operation] {
+        [
+            Operation(
+                method: "get", path: "/collections", summary: "The collections",
+                result: object("collections", ["type": "array", "items": object("name", ["type": "string"])])),
+            Operation(method: "get", path: collection, summary: "A collection", result: reference("CollectionInfo")),
+            Operation(
+                method: "put", path: collection, summary: "Create a collection", result: boolean,
+                body: "CreateCollection", query: timeout),
+            Operation(
+                method: "patch", path: collection, summary: "Change settings: they are kept and echoed",
+                result: boolean, body: "UpdateCollection", query: timeout),
+            Operation(
+                method: "delete", path: collection, summary: "Delete a collection; false where there was none",
+                result: boolean, query: timeout),
+            Operation(
+                method: "get", path: collection + "/exists", summary: "Whether there is such a collection or alias",
+                result: object("exists", boolean)),
+            Operation(
+                method: "get", path: collection + "/cluster", summary: "Its one shard"),
+            Operation(
+                method: "post", path: "/collections/aliases", summary: "Change aliases, all or none", result: boolean,
+                body: "AliasActions"),
+            Operation(
+                method: "get", path: "/aliases", summary: "All aliases", result: object("aliases", list("Alias"))),
+            Operation(
+                method: "get", path: collection + "/aliases", summary: "The aliases of a collection",
+                result: object("aliases", list("Alias"))),
+            Operation(
+                method: "put", path: collection + "/index", summary: "Declare a field's type",
+                result: reference("UpdateResult"), body: "FieldIndex", query: wait),
+            Operation(
+                method: "delete", path: collection + "/index/{field}", summary: "Forget a field's type",
+                result: reference("UpdateResult"), query: wait),
         ]
-        var query = near
-        query["query"] = [
-            "description": "A vector, a point's id, or {\"nearest\": either}. None: a page in order of ids."
+    }
+
+    private static var writes: [Operation] {
+        let operations: [(method: String, path: String, summary: String, body: String)] = [
+            ("put", "", "Store points, all or none", "Points"),
+            ("post", "/delete", "Delete points", "Selection"),
+            ("put", "/vectors", "Replace vectors of points that are there", "PointVectors"),
+            ("post", "/vectors/delete", "Take vectors away", "VectorNames"),
+            ("post", "/payload", "Add to payloads", "PayloadChange"),
+            ("put", "/payload", "Replace payloads", "PayloadChange"),
+            ("post", "/payload/delete", "Remove keys", "PayloadKeys"),
+            ("post", "/payload/clear", "Empty payloads", "Selection"),
         ]
-        query["using"] = ["type": "string", "description": "The vector's name"]
-        var search = near
-        search["vector"] = [
-            "oneOf": [vector, object(["name", "vector"], ["name": ["type": "string"], "vector": vector])]
+        return operations.map {
+            Operation(
+                method: $0.method, path: points + $0.path, summary: $0.summary, result: reference("UpdateResult"),
+                body: $0.body, query: wait)
+        } + [
+            Operation(
+                method: "post", path: points + "/batch", summary: "Several of these in order, all or none",
+                result: list("UpdateResult"), body: "Operations", query: wait)
         ]
+    }
+
+    private static var reads: [Operation] {
+        let found = object("points", list("ScoredPoint"))
+        let lists: JSONValue = ["type": "array", "items": list("ScoredPoint")]
         return [
-            "PointID": id, "Object": ["type": "object"],
-            "Filter": [
-                "type": "object", "additionalProperties": false,
-                "description":
-                    "Conditions: match (value, any, except, text), range, values_count, is_empty, is_null, has_id, has_vector, filters",
-                "properties": ["must": [:], "must_not": [:], "should": [:], "min_should": ["type": "object"]],
-            ],
-            "Error": object(
-                ["status"], ["status": object(["error"], ["error": ["type": "string"]]), "time": ["type": "number"]]),
-            "CollectionInfo": object(
-                ["status", "points_count", "config"],
-                ["status": ["const": "green"], "points_count": ["type": "integer"], "config": ["type": "object"]]),
-            "CreateCollection": object(
-                [],
-                [
-                    "vectors": [
-                        "description": "{size, distance} or a map of names to that",
-                        "oneOf": [
-                            reference("VectorParams"),
-                            ["type": "object", "additionalProperties": reference("VectorParams")],
-                        ],
-                    ]
-                ]),
-            "VectorParams": object(
-                ["size", "distance"],
-                [
-                    "size": [
-                        "type": "integer", "minimum": 1, "maximum": JSONValue(CollectionConfiguration.maximumSize),
-                    ],
-                    "distance": ["enum": .array(Distance.allCases.map { .string($0.rawValue) })],
-                ]),
-            "AliasActions": object(["actions"], ["actions": ["type": "array", "items": ["type": "object"]]]),
-            "FieldIndex": object(
-                ["field_name", "field_schema"],
-                ["field_name": ["type": "string"], "field_schema": ["type": ["string", "object"]]]),
-            "UpdateResult": object(
-                ["operation_id", "status"],
-                ["operation_id": ["type": "integer"], "status": ["enum": ["acknowledged", "completed"]]]),
-            "Point": object(
-                ["id"],
-                [
-                    "id": reference("PointID"), "payload": payload, "vector": vectors, "score": ["type": "number"],
-                    "version": ["type": "integer"],
-                ]),
-            "Points": [
-                "oneOf": [
-                    object(
-                        ["points"],
-                        [
-                            "points": [
-                                "type": "array",
-                                "items": object(
-                                    ["id", "vector"],
-                                    ["id": reference("PointID"), "vector": vectors, "payload": payload]),
-                            ]
-                        ]),
-                    object(
-                        ["batch"],
-                        [
-                            "batch": object(
-                                ["ids", "vectors"], ["ids": ids, "vectors": [:], "payloads": ["type": "array"]])
-                        ]),
-                ]
-            ],
-            "PointsByID": object(["ids"], ["ids": ids, "with_payload": withPayload, "with_vector": withVector]),
-            "Selection": [
-                "oneOf": [object(["points"], ["points": ids]), object(["filter"], ["filter": reference("Filter")])]
-            ],
-            "PayloadChange": object(["payload"], ["payload": payload, "points": ids, "filter": reference("Filter")]),
-            "PayloadKeys": object(
-                ["keys"],
-                ["keys": ["type": "array", "items": ["type": "string"]], "points": ids, "filter": reference("Filter")]),
-            "Scroll": object(
-                [],
-                [
-                    "offset": reference("PointID"), "limit": ["type": "integer", "minimum": 1, "default": 10],
-                    "filter": reference("Filter"), "with_payload": withPayload, "with_vector": withVector,
-                ]),
-            "Count": object([], ["filter": reference("Filter"), "exact": ["type": "boolean"]]),
-            "Query": object([], .object(query)),
-            "QueryBatch": object(["searches"], ["searches": ["type": "array", "items": reference("Query")]]),
-            "Search": object(["vector", "limit"], .object(search)),
+            Operation(method: "post", path: points, summary: "Points by id", result: list("Point"), body: "PointsByID"),
+            Operation(method: "get", path: points + "/{id}", summary: "One point", result: reference("Point")),
+            Operation(
+                method: "post", path: points + "/scroll", summary: "Pages in order of ids, or of a payload value",
+                result: reference("Page"), body: "Scroll"),
+            Operation(
+                method: "post", path: points + "/count", summary: "How many points match",
+                result: object("count", ["type": "integer"]), body: "Count"),
+            Operation(
+                method: "post", path: collection + "/facet", summary: "The values of a key, the most frequent first",
+                result: reference("Facet"), body: "FacetRequest"),
+            Operation(
+                method: "post", path: points + "/query", summary: "The nearest points, or the best of several lists",
+                result: found, body: "Query"),
+            Operation(
+                method: "post", path: points + "/query/batch", summary: "Several queries",
+                result: ["type": "array", "items": found], body: "QueryBatch"),
+            Operation(
+                method: "post", path: points + "/query/groups", summary: "The best points of each value of a key",
+                result: reference("Groups"), body: "QueryGroups"),
+            Operation(
+                method: "post", path: points + "/search", summary: "The nearest points, as older clients ask",
+                result: list("ScoredPoint"), body: "Search"),
+            Operation(
+                method: "post", path: points + "/search/batch", summary: "Several such searches", result: lists,
+                body: "SearchBatch"),
+            Operation(
+                method: "post", path: points + "/search/groups", summary: "The same in groups",
+                result: reference("Groups"), body: "SearchGroups"),
+            Operation(
+                method: "post", path: points + "/recommend", summary: "Points near examples, as older clients ask",
+                result: list("ScoredPoint"), body: "Recommend"),
+            Operation(
+                method: "post", path: points + "/recommend/batch", summary: "Several such", result: lists,
+                body: "RecommendBatch"),
+            Operation(
+                method: "post", path: points + "/recommend/groups", summary: "The same in groups",
+                result: reference("Groups"), body: "RecommendGroups"),
         ]
     }
 }

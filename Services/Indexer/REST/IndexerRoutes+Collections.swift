@@ -2,16 +2,6 @@ import HTTPServer
 import WireProtocol
 
 extension IndexerRoutes {
-    @Sendable func telemetry(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let started = ContinuousClock.now
-        let names = try await store.collectionNames()
-        return QdrantAnswer.ok(
-            [
-                "id": "embedded", "app": ["name": "qdrant", "version": .string(Self.qdrantVersion)],
-                "collections": ["number_of_collections": JSONValue(names.count)],
-            ], since: started)
-    }
-
     @Sendable func listCollections(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let names = try await store.collectionNames().map {
@@ -37,11 +27,20 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try RequestBody(try request.json())
         try body.refuse("init_from")
-        if body.value("sharding_method")?.string == "custom" {
+        let settings = try CollectionSettings.checked(creation: body.object)
+        if settings["sharding_method"] == "custom" {
             throw RequestError.unsupported("sharding_method", "custom sharding")
         }
-        try await store.createCollection(request.collection, try CollectionConfiguration(request: body.object))
+        if let fault = Self.fault(inName: request.collection) {
+            throw RequestError(status: 422, description: "Validation error in path parameters: [name: \(fault)]")
+        }
+        try await store.createCollection(request.collection, try CollectionConfiguration(request: settings))
         return QdrantAnswer.ok(true, since: started)
+    }
+
+    private static func fault(inName name: String) -> String? {
+        let forbidden = name.unicodeScalars.first { $0.value < 0x20 || "<>:\"/\\|?*".unicodeScalars.contains($0) }
+        return forbidden.map { "collection name cannot contain \"\($0)\" char" }
     }
 
     @Sendable func updateCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -93,10 +92,9 @@ extension IndexerRoutes {
     @Sendable func createIndex(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let body = try RequestBody(try request.json())
-        let field = try body.required("field_name")
-        if PayloadPath(field) == nil { throw RequestError.format("field_name", "must be a payload path") }
+        guard let field = try body.payloadPath("field_name") else { throw body.missing("field_name") }
         let sequence = try await store.setPayloadSchema(
-            field, try CollectionInfo.indexType(body.object["field_schema"]), in: request.collection)
+            field.text, try PayloadIndexSchema.info(body), in: request.collection)
         return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
     }
 

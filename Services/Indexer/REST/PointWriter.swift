@@ -45,6 +45,10 @@ enum PointWriter {
                 writer.raw("}")
             }
         }
+        if let value = point.orderValue {
+            writer.raw(",\"order_value\":")
+            writer.write(value)
+        }
         writer.raw("}")
     }
 

@@ -6,7 +6,7 @@ import Synchronization
 struct PointsBody {
     struct Vector {
         var name: String
-        var values: [Float]
+        var values: VectorValues
     }
     struct Point {
         var id: PointID
@@ -14,9 +14,11 @@ struct PointsBody {
         var payload: [UInt8]
     }
     private(set) var points: [Point] = []
+    /// The members beside the points: `update_filter`, `update_mode`.
+    let rest: RequestBody
 
-    /// Throws: `RequestError` with the place of the first fault.
-    init(_ body: [UInt8]) throws {
+    /// `path`: where the body stands in a greater one, "" for a whole one. Throws: `RequestError` with the place of the first fault.
+    init(_ body: [UInt8], path: String = "") throws {
         if body.isEmpty { throw RequestError.format("body", "is empty") }
         let parser = try PointsParser.take()
         defer { parser.giveBack(afterReading: body.count) }
@@ -25,12 +27,16 @@ struct PointsBody {
         guard code == 0 else { throw RequestError.format("body", String(cString: json_error_message(code))) }
         let problem = String(cString: read.problem)
         guard problem.isEmpty else {
-            throw RequestError(status: 400, description: "Format error in JSON body: \(problem)")
+            let place = path.isEmpty ? problem : "\(path).\(problem)"
+            throw read.is_invalid == 0 ? RequestError.format(place) : .validation(place)
         }
+        rest = try RequestBody(
+            JSONReader.parse(UnsafeRawBufferPointer(start: read.rest, count: read.rest_bytes)), at: path)
         points.reserveCapacity(read.point_count)
         // An array without elements may have no address.
         let given = UnsafeBufferPointer(start: read.vectors, count: read.vector_count)
         let floats = UnsafeBufferPointer(start: read.floats, count: read.float_count)
+        let indices = UnsafeBufferPointer(start: read.indices, count: read.index_count)
         let payloads = UnsafeBufferPointer(start: read.payloads, count: read.payload_bytes)
         var lastName = ""
         for point in UnsafeBufferPointer(start: read.points, count: read.point_count) {
@@ -39,9 +45,10 @@ struct PointsBody {
                 // Names repeat from point to point: the same text needs no new string.
                 let name = UnsafeRawBufferPointer(start: vector.name, count: vector.name_length)
                 if !name.elementsEqual(lastName.utf8) { lastName = String(decoding: name, as: UTF8.self) }
-                return Vector(
-                    name: lastName,
-                    values: Array(floats[vector.first..<(vector.first + vector.count)]))
+                let values = Array(floats[vector.first..<(vector.first + vector.count)])
+                if vector.is_sparse == 0 { return Vector(name: lastName, values: .dense(values)) }
+                let dimensions = Array(indices[vector.first_index..<(vector.first_index + vector.count)])
+                return Vector(name: lastName, values: .sparse(SparseVector(indices: dimensions, values: values)))
             }
             let payload = payloads[point.payload_offset..<(point.payload_offset + point.payload_length)]
             points.append(
@@ -51,21 +58,41 @@ struct PointsBody {
         }
     }
 
-    /// As changes of a collection. Throws: `wrongInput` for a name that it does not have.
+    /// As whole points of a collection. Throws: `wrongInput` for a name that it does not have.
     func upserts(into configuration: CollectionConfiguration) throws -> [PointChange] {
+        try changes(of: configuration) { point, vectors in
+            .upsert(vectors: vectors, payload: point.payload.isEmpty ? Array("{}".utf8) : point.payload)
+        }
+    }
+
+    /// As new vectors of points that are there. Throws: `RequestError` for a point without any, `wrongInput` as above.
+    func vectorUpdates(in configuration: CollectionConfiguration) throws -> [PointChange] {
+        if points.isEmpty {
+            throw RequestError.validation(rest.place("points"), "value [] invalid, must be at least 1 characters")
+        }
+        for (index, point) in points.enumerated() where point.vectors.isEmpty {
+            throw RequestError.validation(
+                rest.place("points[\(index)].vector"), "must specify vectors to update for point")
+        }
+        return try changes(of: configuration) { _, vectors in .vectors(vectors) }
+    }
+
+    private func changes(
+        of configuration: CollectionConfiguration, _ effect: (Point, [PlacedVector]) -> PointChange.Effect
+    ) throws -> [PointChange] {
         var positions: [String: Int] = [:]
-        for (position, vector) in configuration.vectors.enumerated() { positions[vector.name] = position }
+        for name in configuration.vectors.map(\.name) + configuration.sparseVectors.map(\.name) {
+            positions[name] = configuration.position(of: name)
+        }
         return try points.enumerated().map { index, point in
             let placed = try point.vectors.map { vector in
                 guard let position = positions[vector.name] else {
                     throw StoreError.wrongInput(
                         "Not existing vector name error: \(vector.name) (points[\(index)].vector, id \(point.id))")
                 }
-                return PlacedVector(position: position, values: .dense(vector.values))
+                return PlacedVector(position: position, values: vector.values)
             }
-            return PointChange(
-                id: point.id,
-                effect: .upsert(vectors: placed, payload: point.payload.isEmpty ? Array("{}".utf8) : point.payload))
+            return PointChange(id: point.id, effect: effect(point, placed))
         }
     }
 }

@@ -42,9 +42,10 @@ enum QdrantErrors {
 
     private static func answer(_ error: StoreError) -> HTTPResponse {
         switch error {
-        case .collectionNotFound, .pointNotFound: QdrantAnswer.error(404, "Not found: \(error)")
+        case .collectionNotFound, .pointNotFound, .aliasNotFound: QdrantAnswer.error(404, "Not found: \(error)")
         case .collectionExists: QdrantAnswer.error(409, "Wrong input: \(error)")
         case .wrongInput: QdrantAnswer.error(400, "Wrong input: \(error)")
+        case .malformed: QdrantAnswer.error(400, "Format error in JSON body: \(error)")
         case .invalid: QdrantAnswer.error(422, "Validation error in JSON body: [\(error)]")
         case .diskFull: QdrantAnswer.error(507, "Service internal error: \(error)", headers: ["Retry-After": "10"])
         case .unusable, .unavailable: QdrantAnswer.error(503, "Service internal error: \(error)")
@@ -73,15 +74,19 @@ struct RequestError: Error, CustomStringConvertible {
     var description: String
 
     /// Not of the documented form.
-    static func format(_ path: String, _ reason: String) -> RequestError {
-        RequestError(status: 400, description: "Format error in JSON body: \(path): \(reason)")
+    static func format(_ path: String, _ reason: String) -> RequestError { format("\(path): \(reason)") }
+    static func format(_ problem: String) -> RequestError {
+        RequestError(status: 400, description: "Format error in JSON body: \(problem)")
     }
     /// Of the form, but out of bounds.
-    static func validation(_ path: String, _ reason: String) -> RequestError {
-        RequestError(status: 422, description: "Validation error in JSON body: [\(path): \(reason)]")
+    static func validation(_ path: String, _ reason: String) -> RequestError { validation("\(path): \(reason)") }
+    static func validation(_ problem: String) -> RequestError {
+        RequestError(status: 422, description: "Validation error in JSON body: [\(problem)]")
+    }
+    static func bad(_ reason: String) -> RequestError {
+        RequestError(status: 400, description: "Bad request: \(reason)")
     }
     static func unsupported(_ path: String, _ what: String) -> RequestError {
-        RequestError(
-            status: 400, description: "Bad request: \(path): \(what) is not supported by the embedded store yet")
+        bad("\(path): \(what) is not supported by the embedded store")
     }
 }

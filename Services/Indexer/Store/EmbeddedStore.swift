@@ -103,8 +103,12 @@ final class EmbeddedStore: VectorStore {
         try await dropLost()
         try await keeper.run { [self] in
             try holdFolder()
-            let isTaken = catalogue.withLock { $0.collections[name] != nil || $0.aliases[name] != nil }
+            let (isTaken, isAlias) = catalogue.withLock { ($0.collections[name] != nil, $0.aliases[name] != nil) }
             if isTaken { throw StoreError.collectionExists(name) }
+            if isAlias {
+                throw StoreError.wrongInput(
+                    "Can't create collection with name \(name). Alias with the same name already exists")
+            }
             let collection = try EmbeddedCollection.create(
                 name, configuration, in: "\(folder)/collections", surroundings.withLock { $0 })
             catalogue.withLock { $0.collections[name] = collection }
@@ -123,16 +127,10 @@ final class EmbeddedStore: VectorStore {
 
     func updateCollection(_ name: String, _ changes: JSONObject) async throws {
         let collection = try find(name)
+        let changes = try CollectionSettings.checked(change: changes)
         try await keeper.run {
             try collection.update { configuration, _ in
-                for (name, value) in changes.members where !value.isNull && name != "vectors" {
-                    guard case .object(let members) = value, var merged = configuration.request[name]?.object else {
-                        configuration.request[name] = value
-                        continue
-                    }
-                    for (inner, value) in members.members { merged[inner] = value.isNull ? Optional.none : value }
-                    configuration.request[name] = .object(merged)
-                }
+                try CollectionSettings.apply(changes, to: &configuration.request)
             }
         }
     }
@@ -190,7 +188,7 @@ final class EmbeddedStore: VectorStore {
                 case .delete(let alias): aliases[alias] = nil
                 case .rename(let from, let to):
                     guard let target = aliases.removeValue(forKey: from) else {
-                        throw StoreError.wrongInput("Alias \(from) does not exists!")
+                        throw StoreError.aliasNotFound(from)
                     }
                     if names.contains(to) { throw StoreError.collectionExists(to) }
                     aliases[to] = target

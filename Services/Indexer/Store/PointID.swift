@@ -28,9 +28,12 @@ struct PointID: Sendable, Hashable {
         self.low = low
     }
 
-    /// 32 hex digits, with or without hyphens at the usual places, or with `urn:uuid:` before them.
+    /// 32 hex digits, with or without hyphens at the usual places; with them also in braces or behind `urn:uuid:`.
     init?(uuid text: String) {
         var digits = Array((text.hasPrefix("urn:uuid:") ? text.dropFirst(9) : Substring(text)).utf8)
+        if digits.count == 38, digits.first == UInt8(ascii: "{"), digits.last == UInt8(ascii: "}") {
+            digits = Array(digits[1..<37])
+        }
         if digits.count == 36 {
             guard [8, 13, 18, 23].allSatisfy({ digits[$0] == UInt8(ascii: "-") }) else { return nil }
             digits.removeAll { $0 == UInt8(ascii: "-") }

@@ -3,10 +3,13 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
     case collectionNotFound(String)
     case collectionExists(String)
     case pointNotFound(PointID)
+    case aliasNotFound(String)
     /// The request does not fit the collection; the text is for the caller.
     case wrongInput(String)
-    /// A value that no collection takes, with its field.
-    case invalid(field: String, String)
+    /// Values that no collection takes: `field: reason` each.
+    case invalid(fields: [String])
+    /// Settings of another form than documented, with the place.
+    case malformed(String)
     case diskFull(path: String)
     case inputOutput(String)
     /// Damage inside what was acknowledged. The store does not start over it unless told to accept the loss.
@@ -17,13 +20,17 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
     /// A store elsewhere does not answer, or cannot for the moment.
     case unavailable(String)
 
+    static func invalid(field: String, _ reason: String) -> StoreError { .invalid(fields: ["\(field): \(reason)"]) }
+
     var description: String {
         switch self {
         case .collectionNotFound(let name): "Collection `\(name)` doesn't exist!"
         case .collectionExists(let name): "Collection `\(name)` already exists!"
         case .pointNotFound(let id): "No point with id \(id) found"
+        case .aliasNotFound(let name): "Alias \(name) does not exists!"
         case .wrongInput(let text): text
-        case .invalid(let field, let reason): "\(field): \(reason)"
+        case .invalid(let fields): fields.joined(separator: "; ")
+        case .malformed(let text): text
         case .diskFull(let path): "no space left on the device of \(path): nothing of this request was stored"
         case .inputOutput(let text): text
         case .damaged(let file, let offset, let reason):

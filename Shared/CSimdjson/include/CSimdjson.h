@@ -48,7 +48,8 @@ typedef struct {
 int json_extract(json_parser *parser, const uint8_t *bytes, size_t length, const json_step *steps, size_t count);
 
 /// A body of points, `{"points": [{"id", "vector", "payload"}]}` or `{"batch": {"ids", "vectors", "payloads"}}`, read into flat
-/// arrays: vectors as Float32, payloads as minified JSON. Valid until the next call with the same parser.
+/// arrays: vectors as Float32, payloads as minified JSON. A vector is a list of numbers, or sparse: `{"indices", "values"}`, left
+/// in ascending order of indices. Valid until the next call with the same parser.
 typedef struct {
     uint64_t id_high, id_low;
     uint32_t id_kind; ///< 0 number, 1 UUID
@@ -60,6 +61,8 @@ typedef struct {
     const char *name; ///< "" for an unnamed vector; not terminated
     size_t name_length;
     size_t first, count; ///< in `floats`
+    size_t first_index;  ///< in `indices`, `count` of them
+    int is_sparse;
 } json_vector;
 typedef struct {
     const json_point *points;
@@ -68,10 +71,17 @@ typedef struct {
     size_t vector_count;
     const float *floats;
     size_t float_count;
+    const uint32_t *indices;
+    size_t index_count;
     const uint8_t *payloads;
     size_t payload_bytes;
-    /// What is wrong with the form of the body, with the place; empty when nothing is.
+    /// `update_filter`, `update_mode` and `shard_key`, as a JSON object.
+    const uint8_t *rest;
+    size_t rest_bytes;
+    /// What is wrong with the body, with the place; empty when nothing is.
     const char *problem;
+    /// Whether `problem` is about a value, not about the form.
+    int is_invalid;
 } json_points;
 
 /// 0 with `*out` set (look at `problem`), or a simdjson error code.

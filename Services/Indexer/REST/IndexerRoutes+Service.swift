@@ -1,0 +1,161 @@
+import Foundation
+import HTTPServer
+import ServiceRuntime
+import WireProtocol
+
+extension IndexerRoutes {
+    static let startup = Timestamp.now.text
+
+    /// `?details_level`: 0 numbers only; 1 each collection in short; 2 its settings; 3 and more its one shard.
+    @Sendable func telemetry(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let level = try request.queryInteger("details_level", default: 0)
+        let names = try await store.collectionNames()
+        var collections: JSONObject = ["number_of_collections": JSONValue(names.count)]
+        if level > 0 {
+            var list: [JSONValue] = []
+            for name in names {
+                do { list.append(Self.telemetry(of: try await store.collection(name), level)) } catch StoreError
+                    .collectionNotFound
+                {}  // deleted meanwhile
+            }
+            collections["collections"] = .array(list)
+        }
+        var telemetry: JSONObject = [
+            "id": .string(Self.instance),
+            "app": ["name": "qdrant", "version": .string(Self.qdrantVersion), "startup": .string(Self.startup)],
+            "collections": .object(collections), "cluster": ["enabled": false],
+            "requests": ["rest": ["responses": ledger.json], "grpc": ["responses": [:]]],
+        ]
+        if level > 0 {
+            telemetry["memory"] = Self.memory
+            telemetry["hardware"] = ["collection_data": [:]]
+        }
+        return QdrantAnswer.ok(.object(telemetry), since: started)
+    }
+    /// Of this process: nothing remembers it.
+    private static let instance = UUID().uuidString.lowercased()
+
+    private static func telemetry(of collection: CollectionDescription, _ level: Int) -> JSONValue {
+        let request = collection.configuration.request
+        let parameters = CollectionInfo.parameters(request)
+        if level == 1 {
+            return [
+                "vectors": JSONValue(collection.points), "optimizers_status": "ok", "params": .object(parameters),
+            ]
+        }
+        var telemetry: JSONObject = [
+            "id": .string(collection.name), "init_time_ms": 0, "config": .object(CollectionInfo.config(request)),
+        ]
+        if level > 2 {
+            telemetry["shards"] = [
+                [
+                    "id": 0, "key": nil, "remote": [], "replicate_states": ["0": "Active"], "partial_snapshot": nil,
+                    "local": [
+                        "variant_name": "local_shard", "status": "green",
+                        "total_optimized_points": JSONValue(collection.points),
+                        "vectors_size_bytes": JSONValue(collection.memoryBytes),
+                        "payloads_size_bytes": JSONValue(collection.diskBytes),
+                        "num_points": JSONValue(collection.points), "num_vectors": JSONValue(collection.points),
+                        "optimizations": ["status": "ok", "optimizations": ["count": 0]], "async_scorer": false,
+                    ],
+                ]
+            ]
+            telemetry["transfers"] = []
+            telemetry["resharding"] = []
+        }
+        return .object(telemetry)
+    }
+
+    /// What the system counts for the process; there is no allocator that could tell more.
+    private static var memory: JSONValue {
+        let pages =
+            (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ")
+            .compactMap { Int($0) } ?? []
+        func bytes(_ field: Int) -> JSONValue {
+            JSONValue(field < pages.count ? pages[field] * sysconf(Int32(_SC_PAGESIZE)) : 0)
+        }
+        return [
+            "active_bytes": bytes(1), "allocated_bytes": bytes(5), "metadata_bytes": 0, "resident_bytes": bytes(1),
+            "retained_bytes": bytes(0),
+        ]
+    }
+
+    // MARK: - What one node without neighbours says of its cluster
+
+    @Sendable func cluster(_ request: HTTPRequest) async throws -> HTTPResponse {
+        QdrantAnswer.ok(["status": "disabled"], since: .now)
+    }
+
+    @Sendable func collectionCluster(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let points = try await store.collection(request.collection).points
+        return QdrantAnswer.ok(
+            [
+                "peer_id": 0, "shard_count": 1,
+                "local_shards": [["shard_id": 0, "points_count": JSONValue(points), "state": "Active"]],
+                "remote_shards": [], "shard_transfers": [],
+            ], since: started)
+    }
+
+    @Sendable func issues(_ request: HTTPRequest) async throws -> HTTPResponse {
+        QdrantAnswer.ok(["issues": []], since: .now)
+    }
+    @Sendable func clearIssues(_ request: HTTPRequest) async throws -> HTTPResponse {
+        QdrantAnswer.ok(true, since: .now)
+    }
+}
+
+/// Operations of Qdrant that this store does not have: they answer 400 and say so.
+struct UnsupportedOperation {
+    var method: String
+    var path: String
+    var subject: String
+
+    static let all: [UnsupportedOperation] = {
+        let collection = "/collections/:collection"
+        let (snapshots, shards) = ("snapshots", "shards and clusters")
+        func several(_ subject: String, _ operations: [(String, String)]) -> [UnsupportedOperation] {
+            operations.map { UnsupportedOperation(method: $0.0, path: $0.1, subject: subject) }
+        }
+        return several(
+            snapshots,
+            [
+                ("GET", "/snapshots"), ("POST", "/snapshots"), ("GET", "/snapshots/:snapshot"),
+                ("DELETE", "/snapshots/:snapshot"), ("GET", collection + "/snapshots"),
+                ("POST", collection + "/snapshots"), ("POST", collection + "/snapshots/upload"),
+                ("PUT", collection + "/snapshots/recover"), ("GET", collection + "/snapshots/:snapshot"),
+                ("DELETE", collection + "/snapshots/:snapshot"), ("GET", collection + "/shards/:shard/snapshot"),
+                ("GET", collection + "/shards/:shard/snapshots"), ("POST", collection + "/shards/:shard/snapshots"),
+                ("POST", collection + "/shards/:shard/snapshots/upload"),
+                ("PUT", collection + "/shards/:shard/snapshots/recover"),
+                ("GET", collection + "/shards/:shard/snapshots/:snapshot"),
+                ("DELETE", collection + "/shards/:shard/snapshots/:snapshot"),
+            ])
+            + several(
+                shards,
+                [
+                    ("GET", collection + "/shards"), ("PUT", collection + "/shards"),
+                    ("POST", collection + "/shards/delete"), ("POST", collection + "/cluster"),
+                    ("GET", "/cluster/telemetry"), ("POST", "/cluster/recover"), ("DELETE", "/cluster/peer/:peer"),
+                ])
+            + several(
+                "distance matrices",
+                [
+                    ("POST", collection + "/points/search/matrix/pairs"),
+                    ("POST", collection + "/points/search/matrix/offsets"),
+                ])
+            + several(
+                "discovery",
+                [("POST", collection + "/points/discover"), ("POST", collection + "/points/discover/batch")])
+            + several(
+                "adding and removing vectors of a collection",
+                [("PUT", collection + "/vectors/:vector"), ("DELETE", collection + "/vectors/:vector")])
+            + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])
+            + several("optimizations", [("GET", collection + "/optimizations")])
+    }()
+
+    @Sendable func refuse(_ request: HTTPRequest) throws -> HTTPResponse {
+        throw RequestError.bad("\(subject): not supported by the embedded store")
+    }
+}
