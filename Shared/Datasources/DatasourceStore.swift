@@ -18,7 +18,10 @@ package struct DatasourceStore: Sendable {
     package static let migrations = [
         Migration(
             number: 1, name: "initial", up: text(PackageResources.m0001_initial_up_sql),
-            down: text(PackageResources.m0001_initial_down_sql))
+            down: text(PackageResources.m0001_initial_down_sql)),
+        Migration(
+            number: 2, name: "versions", up: text(PackageResources.m0002_versions_up_sql),
+            down: text(PackageResources.m0002_versions_down_sql)),
     ]
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
@@ -80,6 +83,24 @@ package struct DatasourceStore: Sendable {
         guard UUID(uuidString: id) != nil else { return nil }
         let rows = try await pool.query("SELECT \(Self.columnList) FROM datasources WHERE id = $1", [.uuid(id)])
         return try rows.first.map(Self.datasource)
+    }
+
+    /// As its records are made for one physical collection: a version that is not active may have a template of its own. Read in
+    /// one statement, so that a switch is seen whole or not at all.
+    package func datasource(id: String, filling physicalName: String) async throws -> Datasource? {
+        guard UUID(uuidString: id) != nil else { return nil }
+        let rows = try await pool.query(
+            """
+            SELECT \(Self.columnList), (
+                SELECT templates->$3::text FROM vector_collection_versions WHERE physical_name = $2 AND state <> 'active') AS own_template
+            FROM datasources WHERE id = $1
+            """, [.uuid(id), .text(physicalName), .text(id.lowercased())])
+        guard let row = rows.first else { return nil }
+        var datasource = try Self.datasource(row)
+        if let own = row.bytes("own_template") {
+            datasource.embedding.template = try Self.json(own, "templates").string
+        }
+        return datasource
     }
 
     /// Newest first. `collection` and `type` narrow it.

@@ -10,6 +10,8 @@ package enum DatasourcesError: Error, Equatable {
     case fileGone
     /// Sealed with a key that is not in `SECRETS_KEY`, or changed.
     case secretsUnreadable(datasource: String, reason: String)
+    /// A collection whose versions are not as this asks for: `rebuild`, `switch` and `rollback` say what is missing.
+    case wrongVersions(reason: String)
     /// A row of ours that does not read as it was written.
     case corrupt(String)
 }
@@ -35,6 +37,7 @@ extension DatasourcesError: CustomStringConvertible {
         case .fileTooLarge(let limit): "datasource: the file is larger than \(limit) bytes"
         case .fileGone: "datasource: the uploaded file is gone or was replaced"
         case .secretsUnreadable(let name, let reason): "datasource: the secrets of \(name) do not open: \(reason)"
+        case .wrongVersions(let reason): reason
         case .corrupt(let reason): "datasource: unreadable row: \(reason)"
         }
     }

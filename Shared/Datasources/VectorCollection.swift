@@ -1,19 +1,24 @@
-import Foundation
-import Postgres
 import ServiceRuntime
 import WireProtocol
 
-/// A collection as users name it (`products`), with its physical collections in the store (`products`, `products@2`, ...): a new
-/// embedding model fills a new one beside the active one until it is switched to.
+/// A collection as users name it (`products`), with its physical collections in the store (`products@1`, `products@2`, ...): a new
+/// embedding model fills a new one beside the active one until it is switched to. In the store the name is an alias of the active one.
 package struct VectorCollection: Sendable, Equatable {
     package struct Version: Sendable, Equatable {
-        package enum State: String, Sendable { case active, building, retired }
+        /// `building -> active <-> retired`; a rollback makes the active one `building` again. Each but the active one may go to
+        /// `removing`, from where there is no return. At most one is building or retired.
+        package enum State: String, Sendable { case active, building, retired, removing }
         package var physicalName: String
         package var number: Int
         package var vectorSize: Int
         /// `nil` for a collection that was made by hand and has taken no vector of ours yet.
         package var space: EmbeddingSpace?
         package var state: State
+        /// Becomes active by itself as soon as it may.
+        package var switchesWhenReady = false
+        /// Embedding templates that differ from the datasources' own, by datasource id (`nil`: none), until it is active.
+        package var templates: [String: String?] = [:]
+        package var createdAt: Timestamp
     }
     package var id: String
     package var name: String
@@ -33,148 +38,35 @@ package struct VectorCollection: Sendable, Equatable {
     package var building: Version? { versions.last { $0.state == .building } }
     /// What `rollback` goes back to.
     package var previous: Version? { versions.last { $0.state == .retired } }
-}
+    /// What is kept in step with the datasources beside the active version.
+    package var beside: Version? { building ?? previous }
 
-/// The collections in PostgreSQL (`vector_collections`, `vector_collection_versions`).
-package struct VectorCollectionStore: Sendable {
-    private let pool: PostgresPool
-    package init(pool: PostgresPool) { self.pool = pool }
+    /// `products@2`: no name of a collection holds an `@`.
+    package static func physicalName(of name: String, number: Int) -> String { "\(name)@\(number)" }
 
-    /// The collection of that name, made with its first version where there is none yet.
-    package func ensure(
-        name: String, vectorSize: Int, distance: String = "Cosine", space: EmbeddingSpace?, datasourceID: String? = nil
-    ) async throws -> VectorCollection {
-        try await pool.transaction { transaction in
-            let id = UUID().uuidString.lowercased()
-            let made = try await transaction.query(
-                """
-                INSERT INTO vector_collections (id, name, distance, datasource_id) VALUES ($1, $2, $3, $4)
-                ON CONFLICT (name) DO NOTHING
-                """, [.uuid(id), .text(name), .text(distance), datasourceID.map(PostgresValue.uuid) ?? .null])
-            guard made.affected == 1 else {
-                _ = try await transaction.query(
-                    "UPDATE vector_collections SET datasource_id = coalesce(datasource_id, $2) WHERE name = $1",
-                    [.text(name), datasourceID.map(PostgresValue.uuid) ?? .null])
-                return
+    /// The collection and version of a physical name. Collections of the first release have the bare name as their version 1.
+    package static func parts(ofPhysical physicalName: String) -> (name: String, number: Int) {
+        guard let mark = physicalName.lastIndex(of: "@"), let number = Int(physicalName[physicalName.index(after: mark)...])
+        else { return (physicalName, 1) }
+        return (String(physicalName[..<mark]), number)
+    }
+
+    /// Why records of a datasource with these settings do not belong in the active version; `nil` where they do. What the
+    /// datasource does not set it takes from the collection.
+    package func conflict(with embedding: Datasource.Embedding) -> String? {
+        guard let space = active.space else {
+            return embedding.dimensions.flatMap { dimensions in
+                dimensions == active.vectorSize ? nil : "the collection \(name) takes \(active.vectorSize) dimensions, not \(dimensions)"
             }
-            _ = try await transaction.query(
-                """
-                INSERT INTO vector_collection_versions (physical_name, collection_id, number, vector_size, space, state)
-                VALUES ($1, $2, 1, $3, $4, 'active')
-                """, [.text(name), .uuid(id), .int(Int64(vectorSize)), PostgresValue(space?.identifier)])
         }
-        guard let collection = try await collection(name: name) else {
-            throw DatasourcesError.corrupt("collection \(name)")
-        }
-        return collection
-    }
-
-    package func collection(name: String) async throws -> VectorCollection? {
-        try await collections(where: "c.name = $1", [.text(name)]).first
-    }
-
-    package func collection(physicalName: String) async throws -> VectorCollection? {
-        try await collections(
-            where: "c.id = (SELECT collection_id FROM vector_collection_versions WHERE physical_name = $1)",
-            [.text(physicalName)]
-        ).first
-    }
-
-    package func collections() async throws -> [VectorCollection] { try await collections(where: "true", []) }
-
-    /// A further physical collection, `name@2`, being built; the one that is being built already where its space is the same.
-    package func addVersion(of collection: VectorCollection, vectorSize: Int, space: EmbeddingSpace) async throws
-        -> VectorCollection.Version
-    {
-        if let building = collection.building, building.space == space { return building }
-        let number = (collection.versions.map(\.number).max() ?? 0) + 1
-        let version = VectorCollection.Version(
-            physicalName: "\(collection.name)@\(number)", number: number, vectorSize: vectorSize, space: space,
-            state: .building)
-        _ = try await pool.query(
+        let fits =
+            embedding.provider ?? space.provider == space.provider && embedding.model ?? space.model == space.model
+            && embedding.dimensions ?? space.dimensions == space.dimensions
+        if fits { return nil }
+        let wanted = [embedding.provider, embedding.model, embedding.dimensions.map(String.init)].compactMap { $0 }
+        return """
+            the collection \(name) holds vectors of \(space.identifier), the datasource asks for \(wanted.joined(separator: ", ")): \
+            rebuild the collection with the new model (POST /api/collections/\(name)/rebuild), or give the datasource another one
             """
-            INSERT INTO vector_collection_versions (physical_name, collection_id, number, vector_size, space, state)
-            VALUES ($1, $2, $3, $4, $5, 'building')
-            """,
-            [
-                .text(version.physicalName), .uuid(collection.id), .int(Int64(number)), .int(Int64(vectorSize)),
-                .text(space.identifier),
-            ])
-        return version
-    }
-
-    /// Makes `physicalName` the active version; the one that was active is kept as retired, for a rollback.
-    package func activate(physicalName: String, of collection: VectorCollection) async throws {
-        try await pool.transaction { transaction in
-            _ = try await transaction.query(
-                "UPDATE vector_collection_versions SET state = 'retired' WHERE collection_id = $1 AND state = 'active'",
-                [.uuid(collection.id)])
-            let rows = try await transaction.query(
-                "UPDATE vector_collection_versions SET state = 'active' WHERE collection_id = $1 AND physical_name = $2",
-                [.uuid(collection.id), .text(physicalName)])
-            guard rows.affected == 1 else { throw DatasourcesError.corrupt("collection \(physicalName)") }
-            _ = try await transaction.query(
-                "UPDATE vector_collections SET updated_at = now() WHERE id = $1", [.uuid(collection.id)])
-        }
-    }
-
-    package func removeVersion(physicalName: String) async throws {
-        _ = try await pool.query(
-            "DELETE FROM vector_collection_versions WHERE physical_name = $1 AND state <> 'active'",
-            [.text(physicalName)])
-    }
-
-    /// The space of a version that was made by hand, once its first vectors come.
-    package func setSpace(physicalName: String, _ space: EmbeddingSpace) async throws {
-        _ = try await pool.query(
-            "UPDATE vector_collection_versions SET space = $2 WHERE physical_name = $1 AND space IS NULL",
-            [.text(physicalName), .text(space.identifier)])
-    }
-
-    package func setTotalPoints(name: String, _ total: Int64) async throws {
-        _ = try await pool.query(
-            "UPDATE vector_collections SET total_points = $2 WHERE name = $1 AND total_points <> $2",
-            [.text(name), .int(total)])
-    }
-
-    package func markSynced(name: String) async throws {
-        _ = try await pool.query(
-            "UPDATE vector_collections SET last_synced_at = now(), updated_at = now() WHERE name = $1", [.text(name)])
-    }
-
-    package func delete(name: String) async throws -> Bool {
-        try await pool.query("DELETE FROM vector_collections WHERE name = $1", [.text(name)]).affected == 1
-    }
-
-    private func collections(where condition: String, _ values: [PostgresValue]) async throws -> [VectorCollection] {
-        let rows = try await pool.query(
-            """
-            SELECT c.id, c.name, c.distance, c.datasource_id, c.total_points,
-                (extract(epoch FROM c.last_synced_at) * 1000)::bigint, (extract(epoch FROM c.created_at) * 1000)::bigint,
-                (extract(epoch FROM c.updated_at) * 1000)::bigint,
-                v.physical_name, v.number, v.vector_size, v.space, v.state
-            FROM vector_collections c JOIN vector_collection_versions v ON v.collection_id = c.id
-            WHERE \(condition) ORDER BY c.name, v.number
-            """, values)
-        var collections: [VectorCollection] = []
-        for row in rows {
-            let version = VectorCollection.Version(
-                physicalName: row.text(8) ?? "", number: Int(row.int(9) ?? 0), vectorSize: Int(row.int(10) ?? 0),
-                space: row.text(11).flatMap(EmbeddingSpace.init(identifier:)),
-                state: row.text(12).flatMap(VectorCollection.Version.State.init) ?? .retired)
-            let id = row.text(0) ?? ""
-            if collections.last?.id == id {
-                collections[collections.count - 1].versions.append(version)
-                continue
-            }
-            collections.append(
-                VectorCollection(
-                    id: id, name: row.text(1) ?? "", distance: row.text(2) ?? "Cosine", datasourceID: row.text(3),
-                    totalPoints: row.int(4) ?? 0, lastSyncedAt: row.int(5).map(Timestamp.init(milliseconds:)),
-                    createdAt: Timestamp(milliseconds: row.int(6) ?? 0),
-                    updatedAt: Timestamp(milliseconds: row.int(7) ?? 0),
-                    versions: [version]))
-        }
-        return collections
     }
 }

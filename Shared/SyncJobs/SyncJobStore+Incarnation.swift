@@ -60,6 +60,7 @@ extension SyncJobStore {
         }
         _ = try await pool.query("DELETE FROM record_states WHERE datasource_id = $1", [.uuid(id)])
         _ = try await pool.query("DELETE FROM sync_watermarks WHERE datasource_id = $1", [.uuid(id)])
+        _ = try await pool.query("DELETE FROM sync_completions WHERE datasource_id = $1", [.uuid(id)])
     }
 
     private func known(_ collection: String, _ transaction: PostgresTransaction) async throws -> String? {
@@ -91,6 +92,7 @@ extension SyncJobStore {
             "DELETE FROM record_states WHERE collection_id = $1", [.text(collection)]
         ).affected
         _ = try await transaction.query("DELETE FROM sync_watermarks WHERE collection_id = $1", [.text(collection)])
+        _ = try await transaction.query("DELETE FROM sync_completions WHERE collection_id = $1", [.text(collection)])
         _ = try await transaction.query("DELETE FROM store_incarnations WHERE collection_id = $1", [.text(collection)])
         log.warning(
             "collection.forgotten",

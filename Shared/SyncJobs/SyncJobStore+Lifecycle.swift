@@ -125,6 +125,7 @@ extension SyncJobStore {
             ).first
             guard let row else { return nil }
             if row.bool(3) == true { return 0 }
+            try await noteCompletion(of: id, transaction)
             if row.text(1) != nil {
                 _ = try await transaction.query(
                     """

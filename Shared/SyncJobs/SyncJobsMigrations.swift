@@ -6,6 +6,9 @@ package func syncJobsMigrator(pool: PostgresPool) -> Migrator {
         pool: pool, module: "sync_jobs",
         migrations: [
             Migration(
-                1, "initial", up: PackageResources.m0001_initial_up_sql, down: PackageResources.m0001_initial_down_sql)
+                1, "initial", up: PackageResources.m0001_initial_up_sql, down: PackageResources.m0001_initial_down_sql),
+            Migration(
+                2, "completions", up: PackageResources.m0002_completions_up_sql,
+                down: PackageResources.m0002_completions_down_sql),
         ])
 }

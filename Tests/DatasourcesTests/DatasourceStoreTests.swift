@@ -123,26 +123,6 @@ struct StoreFixture {
         #expect(left[0].int(0) == 1)
     }
 
-    @Test func collectionsHaveVersionsThatAreSwitched() async throws {
-        let fixture = try await StoreFixture()
-        let made = try await fixture.collections.ensure(name: "products", vectorSize: 384, space: .example)
-        #expect(made.active.physicalName == "products")
-        #expect(try await fixture.collections.ensure(name: "products", vectorSize: 384, space: .example) == made)
-        var space = EmbeddingSpace.example
-        space.model = "another"
-        let version = try await fixture.collections.addVersion(of: made, vectorSize: 768, space: space)
-        #expect(version.physicalName == "products@2")
-        let building = try #require(try await fixture.collections.collection(name: "products"))
-        #expect(building.building == version)
-        #expect(try await fixture.collections.addVersion(of: building, vectorSize: 768, space: space) == version)
-        try await fixture.collections.activate(physicalName: "products@2", of: building)
-        let switched = try #require(try await fixture.collections.collection(physicalName: "products"))
-        #expect(switched.active.physicalName == "products@2")
-        #expect(switched.previous?.physicalName == "products")
-        #expect(try await fixture.collections.delete(name: "products"))
-        #expect(try await fixture.collections.collections().isEmpty)
-    }
-
     @Test func migrationsGoDownAgain() async throws {
         let fixture = try await StoreFixture()
         try await datasourcesMigrator(pool: fixture.pool).down(to: 0)
