@@ -121,6 +121,8 @@ struct EmbedRequest: Sendable {
                 writer.raw("]")
             case .failure(let error) where error.isTextsAlone:
                 refused.append(FieldError(field: "texts[\(index)]", message: error.description))
+            case .failure(let error) where error.isPermanent:
+                throw Problem.unprocessable("the provider \(lane.gate.description.name) does not serve this: \(error)")
             case .failure(let error):
                 throw Problem.unavailable(error.description, retryAfter: error.retryAfter ?? .seconds(5))
             }

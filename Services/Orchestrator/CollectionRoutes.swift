@@ -41,6 +41,7 @@ struct CollectionRoutes: Sendable {
         let collection = try await collections.store.ensure(
             name: body.name, vectorSize: body.vectorSize, distance: body.distance, space: nil)
         try await collections.createInStore(collection.active, distance: body.distance, hnsw: body.hnsw)
+        await collections.pointAlias(collection)
         return .json(
             .object(collection.json), status: 201, headers: ["Location": "/api/collections/\(collection.name)"])
     }

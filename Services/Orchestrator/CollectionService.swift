@@ -15,25 +15,61 @@ struct CollectionService: Sendable {
     /// The dense vector of every collection the suite fills.
     static let vectorName = "text"
 
-    /// The collection of that name, made where there is none, in the store too. Throws a 409 problem when the collection holds
-    /// vectors of another space: a mixture could not be searched.
-    func ensure(name: String, space: EmbeddingSpace, datasourceID: String) async throws -> VectorCollection.Version {
-        let collection = try await store.ensure(
-            name: name, vectorSize: space.dimensions, space: space, datasourceID: datasourceID)
-        var version = collection.active
-        if version.space == nil, version.vectorSize == space.dimensions {
-            try await store.setSpace(physicalName: version.physicalName, space)
-            version.space = space
+    /// The collection that a datasource fills, made where there is none; its active version has a space then. `suite`: the space of
+    /// the suite's own settings, asked for only where nothing else says it.
+    /// Throws: a 409 problem when the collection holds vectors of another space: a mixture could not be searched.
+    func ensure(for datasource: Datasource, suite: () async throws -> EmbeddingSpace) async throws -> VectorCollection {
+        var collection: VectorCollection
+        if let known = try await store.collection(name: datasource.collection) {
+            collection = known
+        } else {
+            let space = datasource.space(default: try await suite())
+            collection = try await store.ensure(
+                name: datasource.collection, vectorSize: space.dimensions, space: space, datasourceID: datasource.id)
         }
-        guard version.space == space, version.vectorSize == space.dimensions else {
-            throw Problem.conflict(
-                """
-                the collection \(name) holds vectors of \(version.space?.identifier ?? "\(version.vectorSize) dimensions"), \
-                the datasource makes \(space.identifier): give it another collection, or change the suite's embedding settings
-                """)
+        if let reason = collection.conflict(with: datasource.embedding) { throw Problem.conflict(reason) }
+        if collection.active.space == nil {
+            let space = datasource.space(default: try await suite())
+            guard space.dimensions == collection.active.vectorSize else {
+                throw Problem.conflict(
+                    "the collection \(collection.name) takes \(collection.active.vectorSize) dimensions, \(space.identifier) has others")
+            }
+            try await store.setSpace(physicalName: collection.active.physicalName, space)
+            collection = try await self.collection(named: collection.name)
         }
-        try await createInStore(version, distance: collection.distance)
-        return version
+        return collection
+    }
+
+    /// Lets the collection's name in the store, an alias, mean its active version. The suite itself reads physical collections, and
+    /// PostgreSQL says which: what fails here is for clients of the store alone, and done again later.
+    func pointAlias(_ collection: VectorCollection) async { await pointAliases([collection.name]) }
+
+    /// Looks once at the store's aliases and corrects those that mean something else.
+    func pointAliases(_ names: [String]) async {
+        if names.isEmpty { return }
+        do {
+            let aliases = try await indexer.aliases()
+            for name in names {
+                // Read now: somebody may have switched meanwhile.
+                guard let collection = try await store.collection(name: name) else { continue }
+                try await pointAlias(collection, from: aliases[name])
+            }
+        } catch {
+            log.warning("collection.alias_not_set", ["error": .string("\(error)")])
+        }
+    }
+
+    private func pointAlias(_ collection: VectorCollection, from current: String?) async throws {
+        let active = collection.active.physicalName
+        // A version of the first release has the bare name itself.
+        let isTaken = collection.versions.contains { $0.physicalName == collection.name }
+        if isTaken || current == active { return }
+        do {
+            try await indexer.setAlias(collection.name, to: active, isNew: current == nil)
+            log.info("collection.alias_set", ["alias": .string(collection.name), "collection": .string(active)])
+        } catch let error as ServiceClientError where error.status == 404 {
+            // The store has lost it; the next sync makes it again.
+        }
     }
 
     /// Idempotent: a collection that is there already stays as it is. Of one that has to be made nothing can be known: a store that
@@ -51,11 +87,16 @@ struct CollectionService: Sendable {
             "collection.created", ["collection": .string(version.physicalName), "size": JSONValue(version.vectorSize)])
     }
 
-    /// Makes a collection again that the store has lost.
-    func restore(physicalName: String) async throws {
-        guard let collection = try await store.collection(physicalName: physicalName),
-            let version = collection.versions.first(where: { $0.physicalName == physicalName })
-        else { return }
+    /// Makes the collection of a job again where the store has lost it.
+    /// Throws: a 409 problem when that version was given up, or is of another space by now.
+    func restore(for job: SyncJob) async throws {
+        guard let collection = try await store.collection(physicalName: job.collection),
+            let version = collection.versions.first(where: { $0.physicalName == job.collection }),
+            version.state != .removing, version.space == job.space
+        else {
+            throw Problem.conflict(
+                "the collection \(job.collection) that job \(job.id) filled is not kept any more: start a new sync")
+        }
         try await createInStore(version, distance: collection.distance)
     }
 
@@ -95,9 +136,11 @@ struct CollectionService: Sendable {
         log.info("collection.deleted", ["collection": .string(collection.name)])
     }
 
-    /// Notes that a sync into this physical collection has just completed.
+    /// Notes that a sync into this physical collection has just completed, if it is one that is searched.
     func markSynced(physicalName: String) async throws {
-        guard let collection = try await store.collection(physicalName: physicalName) else { return }
+        guard let collection = try await store.collection(physicalName: physicalName),
+            collection.active.physicalName == physicalName
+        else { return }
         try await store.markSynced(name: collection.name)
     }
 
@@ -123,9 +166,24 @@ extension VectorCollection {
         object["totalPoints"] = .integer(totalPoints)
         object["datasourceId"] = JSONValue(datasourceID)
         object["embeddingSpace"] = JSONValue(active.space?.identifier)
+        object["version"] = JSONValue(active.number)
+        object["versions"] = .array(versions.map { .object($0.json) })
         object["lastSyncedAt"] = JSONValue(lastSyncedAt?.text)
         object["createdAt"] = .string(createdAt.text)
         object["updatedAt"] = .string(updatedAt.text)
+        return object
+    }
+}
+
+extension VectorCollection.Version {
+    var json: JSONObject {
+        var object = JSONObject()
+        object["number"] = JSONValue(number)
+        object["physicalName"] = .string(physicalName)
+        object["state"] = .string(state.rawValue)
+        object["vectorSize"] = JSONValue(vectorSize)
+        object["embeddingSpace"] = JSONValue(space?.identifier)
+        object["createdAt"] = .string(createdAt.text)
         return object
     }
 }

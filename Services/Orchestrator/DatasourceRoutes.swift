@@ -43,7 +43,9 @@ struct DatasourceRoutes: Sendable {
     }
 
     private func create(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let (datasource, secret) = try await store.create(DatasourceDraft(request.json()))
+        let draft = try DatasourceDraft(request.json())
+        try await checkSpace(draft)
+        let (datasource, secret) = try await store.create(draft)
         log.info(
             "datasource.created", ["datasource_id": .string(datasource.id), "type": .string(datasource.type.rawValue)])
         var body = datasource.json
@@ -67,8 +69,21 @@ struct DatasourceRoutes: Sendable {
     }
 
     private func update(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let id = try await datasource(request).id
-        return .json(.object(try await store.update(id: id, request.json()).json))
+        let existing = try await datasource(request)
+        let body = try request.json()
+        let draft = try DatasourceDraft(body, updating: existing)
+        if draft.embedding != existing.embedding || draft.collection != existing.collection {
+            try await checkSpace(draft)
+        }
+        return .json(.object(try await store.update(id: existing.id, body).json))
+    }
+
+    /// Another model is not a datasource's setting once its collection holds vectors: that is a rebuild.
+    private func checkSpace(_ draft: DatasourceDraft) async throws {
+        guard let collection = try await collections.store.collection(name: draft.collection),
+            let reason = collection.conflict(with: draft.embedding)
+        else { return }
+        throw Problem.conflict(reason)
     }
 
     /// Its jobs end first, so that none goes on filling what is being removed.

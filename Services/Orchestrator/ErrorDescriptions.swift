@@ -33,6 +33,7 @@ extension Problem {
         case .notFound(let id): self = .notFound("there is no datasource \(id)")
         case .fileTooLarge(let limit): self = .payloadTooLarge(limit: limit)
         case .fileGone: self = .conflict("the uploaded file was replaced meanwhile: try again")
+        case .wrongVersions(let reason): self = .conflict(reason)
         case .secretsUnreadable, .corrupt: self = .internalError("\(error)")
         }
     }

@@ -32,7 +32,8 @@ enum Orchestrator {
                 router: await parts.routes().router(metrics: metrics, shutdown: shutdown), log: log, metrics: metrics,
                 accessLog: configuration.service.accessLog)
             try await ServiceGroup(
-                [server, parts.supervisor], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
+                [server, parts.supervisor, parts.versions], shutdown: shutdown,
+                gracePeriod: configuration.service.gracePeriod, log: log
             ).run()
         }
     }

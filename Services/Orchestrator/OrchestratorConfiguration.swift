@@ -27,6 +27,8 @@ struct OrchestratorConfiguration: Sendable {
     var progressTimeout: Duration
     /// `JOB_RETENTION_DAYS`: ended jobs are removed after that many days, default 90
     var jobRetentionDays: Int
+    /// `ROLLBACK_RETENTION_HOURS`: so long the version before a switch is kept in step for a rollback, default 168
+    var rollbackRetentionHours: Int
 
     init(from environment: Environment) throws {
         var settings = ConfigurationReader(environment)
@@ -50,6 +52,7 @@ struct OrchestratorConfiguration: Sendable {
         lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))
         progressTimeout = .seconds(settings.integer("JOB_PROGRESS_TIMEOUT_SECONDS", default: 7200, in: 10...604_800))
         jobRetentionDays = settings.integer("JOB_RETENTION_DAYS", default: 90, in: 1...36500)
+        rollbackRetentionHours = settings.integer("ROLLBACK_RETENTION_HOURS", default: 168, in: 0...87_600)
         var ring: KeyRing?
         if let specification = settings.secret("SECRETS_KEY") {
             do {

@@ -13,6 +13,7 @@ import WorkQueue
 struct OrchestratorParts: Sendable {
     let keys: APIKeyStore
     let supervisor: Supervisor
+    let versions: VersionKeeper
     private let configuration: OrchestratorConfiguration
     private let pool: PostgresPool
     private let redis: RedisConnection
@@ -22,6 +23,9 @@ struct OrchestratorParts: Sendable {
     private let jobs: SyncJobStore
     private let queue: WorkQueue
     private let collections: CollectionService
+    private let datasources: DatasourceStore
+    private let starter: SyncStarter
+    private let modelChange: ModelChange
     private let log: Log
 
     static func migrators(pool: PostgresPool) -> [Migrator] {
@@ -63,15 +67,21 @@ struct OrchestratorParts: Sendable {
                 progressTimeout: configuration.progressTimeout,
                 retention: .seconds(configuration.jobRetentionDays * 86_400)),
             failpoints: configuration.service.failpoints, metrics: metrics, log: log)
+        datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
+        starter = SyncStarter(
+            jobs: jobs, collections: collections, embedder: embedder, queue: queue,
+            failpoints: configuration.service.failpoints, log: log)
+        modelChange = ModelChange(
+            collections: collections, datasources: datasources, jobs: jobs, starter: starter, embedder: embedder,
+            indexer: indexer, failpoints: configuration.service.failpoints, log: log)
+        versions = VersionKeeper(
+            pool: pool, change: modelChange,
+            timing: VersionKeeper.Timing(rollbackRetention: .seconds(configuration.rollbackRetentionHours * 3600)),
+            log: log)
     }
 
     func routes() async -> OrchestratorRoutes {
         let token = configuration.service.internalToken
-        let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
-        let starter = SyncStarter(
-            jobs: jobs, collections: collections, embedder: embedder, queue: queue,
-            failpoints: configuration.service.failpoints,
-            log: log)
         return OrchestratorRoutes(
             authentication: Authentication(keys: keys), crossOrigin: CrossOrigin(origins: configuration.corsOrigins),
             health: SuiteHealth(services: serviceURLs, own: await healthChecks(), client: client),
@@ -81,6 +91,7 @@ struct OrchestratorParts: Sendable {
                 maximumUploadBytes: configuration.maximumUploadBytes, log: log),
             sync: SyncRoutes(datasources: datasources, jobs: jobs, starter: starter, supervisor: supervisor),
             collections: CollectionRoutes(collections: collections, indexer: indexer),
+            modelChange: ModelChangeRoutes(change: modelChange),
             search: SearchRoutes(collections: collections, embedder: embedder, indexer: indexer),
             deadLetters: DeadLetterRoutes(queue: queue),
             aiStatus: Forwarding(target: configuration.aiStatusURL, client: client, internalToken: token))

@@ -10,6 +10,7 @@ struct OrchestratorRoutes: Sendable {
     let datasources: DatasourceRoutes
     let sync: SyncRoutes
     let collections: CollectionRoutes
+    let modelChange: ModelChangeRoutes
     let search: SearchRoutes
     let deadLetters: DeadLetterRoutes
     let aiStatus: Forwarding
@@ -32,6 +33,7 @@ struct OrchestratorRoutes: Sendable {
         datasources.add(to: &router)
         sync.add(to: &router)
         collections.add(to: &router)
+        modelChange.add(to: &router)
         search.add(to: &router)
         deadLetters.add(to: &router)
         router.on("GET", "/_ai_status") { try await aiStatus.handle($0) }

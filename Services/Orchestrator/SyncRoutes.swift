@@ -61,8 +61,10 @@ struct SyncRoutes: Sendable {
         let options = try SyncOptions(body: request.body.isEmpty ? [:] : request.json())
         let id = request.parameters["datasourceId"] ?? ""
         guard let datasource = try await datasources.datasource(id: id) else { throw DatasourcesError.notFound(id: id) }
-        let job = try await starter.start(datasource, kind: kind, options: options, trace: request.trace)
-        return .json(.object(job.json), status: 202, headers: ["Location": "/api/sync/jobs/\(job.id)"])
+        let started = try await starter.start(datasource, kind: kind, options: options, trace: request.trace)
+        var body = started.job.json
+        if !started.beside.isEmpty { body["otherVersions"] = .array(started.beside.map { .object($0.json) }) }
+        return .json(.object(body), status: 202, headers: ["Location": "/api/sync/jobs/\(started.job.id)"])
     }
 
     private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -105,7 +107,7 @@ struct SyncRoutes: Sendable {
             throw Problem.conflict("job \(failed.id) has no unresolved error with a record to read again")
         }
         let options = SyncOptions(batchSize: failed.options.batchSize, force: true, codes: keys, retryOf: failed.id)
-        let job = try await starter.start(datasource, kind: .webhook, options: options, trace: request.trace)
+        let job = try await starter.retry(failed, of: datasource, options: options, trace: request.trace)
         return .json(.object(job.json), status: 202, headers: ["Location": "/api/sync/jobs/\(job.id)"])
     }
 
@@ -183,7 +185,9 @@ extension SyncJob {
         var object = JSONObject()
         object["id"] = .string(id)
         object["datasourceId"] = .string(datasourceID)
-        object["collection"] = .string(collection)
+        let (name, version) = VectorCollection.parts(ofPhysical: collection)
+        object["collection"] = .string(name)
+        object["collectionVersion"] = JSONValue(version)
         object["type"] = .string(type.rawValue)
         object["status"] = .string(status.rawValue)
         object["totalRecords"] = .integer(totalRecords)

@@ -15,10 +15,18 @@ struct SyncStarter: Sendable {
     let failpoints: Failpoints
     let log: Log
 
-    /// Throws: `SyncJobsError.alreadyActive` where a full or incremental sync runs for this datasource.
+    struct Started: Sendable {
+        /// Into the version that is searched.
+        var job: SyncJob
+        /// Into the version that is kept in step with it, while there is one.
+        var beside: [SyncJob] = []
+    }
+
+    /// A job for each version of the datasource's collection.
+    /// Throws: `SyncJobsError.alreadyActive` where a full or incremental sync into the active version runs for this datasource.
     func start(
         _ datasource: Datasource, kind: SyncJob.Kind, options: SyncOptions, trace: TraceContext
-    ) async throws -> SyncJob {
+    ) async throws -> Started {
         guard datasource.status != .paused || kind != .webhook else {
             throw Problem.conflict("the datasource \(datasource.name) is paused")
         }
@@ -27,14 +35,44 @@ struct SyncStarter: Sendable {
                 field: "fieldMapping.updatedAt", "is not mapped: an incremental sync reads rows by it; start a full one"
             )
         }
-        let space = datasource.space(default: try await embedder.defaultSpace(trace: trace))
-        let version = try await collections.ensure(
-            name: datasource.collection, space: space, datasourceID: datasource.id)
+        let collection = try await collections.ensure(for: datasource) { try await embedder.defaultSpace(trace: trace) }
+        var started = Started(
+            job: try await start(
+                datasource, into: collection.active, of: collection, kind: kind, options: options, trace: trace))
+        await collections.pointAlias(collection)
+        guard let version = collection.beside else { return started }
+        do {
+            let hasAll = try await jobs.hasCompletedFull(
+                datasourceID: datasource.id, collection: version.physicalName)
+            let job = try await start(
+                datasource, into: version, of: collection, kind: kind == .incremental && !hasAll ? .full : kind,
+                options: options, trace: trace)
+            started.beside.append(job)
+        } catch  where kind != .webhook {
+            // The keeper of versions starts it as soon as it can: it sees that the active version is ahead.
+            log.with(trace).info(
+                "job.beside_later", ["collection": .string(version.physicalName), "reason": .string("\(error)")])
+        }
+        return started
+    }
+
+    /// A job into one version, in that version's space, whatever others do.
+    func start(
+        _ datasource: Datasource, into version: VectorCollection.Version, of collection: VectorCollection,
+        kind: SyncJob.Kind, options: SyncOptions, trace: TraceContext
+    ) async throws -> SyncJob {
+        guard let space = version.space else { throw DatasourcesError.corrupt("version \(version.physicalName)") }
+        try await collections.createInStore(version, distance: collection.distance)
         let job = try await jobs.create(
             datasourceID: datasource.id, collection: version.physicalName, space: space, type: kind, options: options,
             metadata: ["traceparent": .string(trace.traceparent)])
         failpoints.reach("orchestrator.after-create")
-        log.with(trace).info("job.created", ["job_id": .string(job.id), "type": .string(kind.rawValue)])
+        log.with(trace).info(
+            "job.created",
+            [
+                "job_id": .string(job.id), "type": .string(kind.rawValue),
+                "collection": .string(version.physicalName),
+            ])
         do {
             try await queue.push([(job.harvestMessage, nil)], to: .harvest)
             failpoints.reach("orchestrator.after-push")
@@ -45,10 +83,28 @@ struct SyncStarter: Sendable {
         return job
     }
 
+    /// Reads records again into the collection they failed in; where that version is given up there is nothing to mend.
+    func retry(_ failed: SyncJob, of datasource: Datasource, options: SyncOptions, trace: TraceContext) async throws
+        -> SyncJob
+    {
+        guard datasource.status != .paused else {
+            throw Problem.conflict("the datasource \(datasource.name) is paused")
+        }
+        guard let collection = try await collections.store.collection(physicalName: failed.collection),
+            let version = collection.versions.first(where: { $0.physicalName == failed.collection }),
+            version.state != .removing
+        else {
+            throw Problem.conflict(
+                "the collection \(failed.collection) of job \(failed.id) is not kept any more: sync the datasource again")
+        }
+        return try await start(
+            datasource, into: version, of: collection, kind: .webhook, options: options, trace: trace)
+    }
+
     /// Lets a job go on, or begin anew where its collection was lost: then that is made again first.
     func resume(id: String) async throws -> SyncJob {
         guard let job = try await jobs.job(id: id) else { throw SyncJobsError.unknownJob(id: id) }
-        if !job.status.isActive { try await collections.restore(physicalName: job.collection) }
+        if !job.status.isActive { try await collections.restore(for: job) }
         let resumed = try await jobs.resume(id: id)
         await hint(resumed)
         return resumed

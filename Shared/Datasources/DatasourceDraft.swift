@@ -86,6 +86,15 @@ package struct DatasourceDraft: Sendable, Equatable {
     ]
 }
 
+extension Datasource.Embedding {
+    /// As somebody gives it, with what is wrong with it: `embedding` itself may be left out.
+    package static func checked(_ value: JSONValue?) -> (embedding: Datasource.Embedding, problems: [FieldProblem]) {
+        var reader = DraftReader()
+        let embedding = reader.embedding(value)
+        return (embedding, reader.problems)
+    }
+}
+
 /// Reads members and collects what is wrong with them.
 struct DraftReader {
     private(set) var problems: [FieldProblem] = []

@@ -42,13 +42,32 @@ package struct EmbedderClient: Sendable {
             cached: Int(answer["cached"]?.integer ?? 0), tokens: Int(answer["tokens"]?.integer ?? 0))
     }
 
+    /// What this embedder is configured with.
+    package struct Provider: Sendable {
+        package var name: String
+        /// The space of its own settings. Another model or other dimensions are asked for by name; `embed` says if they are there.
+        package var space: EmbeddingSpace
+        /// What the suite takes where nothing is said.
+        package var isDefault: Bool
+        /// Units: US dollars.
+        package var costPerMillionTokens: Double
+    }
+
+    package func providers(trace: TraceContext? = nil) async throws -> [Provider] {
+        let answer = try await caller.json("GET", "/providers", trace: trace)
+        return (answer["providers"]?.array ?? []).compactMap { provider in
+            guard let space = provider["space"]?.string.flatMap(EmbeddingSpace.init(identifier:)) else { return nil }
+            return Provider(
+                name: space.provider, space: space, isDefault: provider["default"] == true,
+                costPerMillionTokens: provider["cost_per_million_tokens"]?.double ?? 0)
+        }
+    }
+
     /// The space of the suite's own embedding settings.
     package func defaultSpace(trace: TraceContext? = nil) async throws -> EmbeddingSpace {
-        let answer = try await caller.json("GET", "/providers", trace: trace)
-        let provider = answer["providers"]?.array?.first { $0["default"] == true }
-        guard let space = provider?["space"]?.string.flatMap(EmbeddingSpace.init(identifier:)) else {
+        guard let provider = try await providers(trace: trace).first(where: \.isDefault) else {
             throw ServiceClientError.malformed(service: "embedder", reason: "no default embedding space")
         }
-        return space
+        return provider.space
     }
 }

@@ -81,6 +81,25 @@ package struct IndexerClient: Sendable {
         return (page["points"]?.array ?? [], page["next_page_offset"] ?? .null)
     }
 
+    /// The physical collection by alias.
+    package func aliases() async throws -> [String: String] {
+        let list = try await result("GET", "/aliases")["aliases"]?.array ?? []
+        return Dictionary(
+            list.compactMap { entry in
+                entry["alias_name"]?.string.flatMap { alias in entry["collection_name"]?.string.map { (alias, $0) } }
+            }, uniquingKeysWith: { $1 })
+    }
+
+    /// In one step, so that nobody finds the alias missing. `isNew`: there is none of that name yet.
+    package func setAlias(_ alias: String, to collection: String, isNew: Bool) async throws {
+        let create: JSONValue = [
+            "create_alias": ["collection_name": .string(collection), "alias_name": .string(alias)]
+        ]
+        let delete: JSONValue = ["delete_alias": ["alias_name": .string(alias)]]
+        _ = try await result(
+            "POST", "/collections/aliases", ["actions": .array(isNew ? [create] : [delete, create])])
+    }
+
     private func path(_ collection: String) -> String { "/collections/\(ServiceCaller.segment(collection))" }
 
     private func result(

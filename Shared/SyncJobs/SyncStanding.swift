@@ -9,6 +9,13 @@ package struct SyncStanding: Sendable, Equatable {
         package var type: SyncJob.Kind
         package var status: SyncJob.Status
         package var startSequence: Int64
+
+        package init(id: String, type: SyncJob.Kind, status: SyncJob.Status, startSequence: Int64) {
+            self.id = id
+            self.type = type
+            self.status = status
+            self.startSequence = startSequence
+        }
     }
     package var collection: String
     package var datasourceID: String
@@ -16,19 +23,20 @@ package struct SyncStanding: Sendable, Equatable {
     package var fullAt: Timestamp?
     /// Of the completed sync that began last; 0 before the first one.
     package var startSequence: Int64 = 0
-    package var type: SyncJob.Kind = .full
+    /// That sync.
+    package var jobID: String?
     /// The newest full or incremental sync, whatever became of it; `nil` when there is none (any more).
     package var last: Job?
 
     package init(
         collection: String, datasourceID: String, fullAt: Timestamp? = nil, startSequence: Int64 = 0,
-        type: SyncJob.Kind = .full, last: Job? = nil
+        jobID: String? = nil, last: Job? = nil
     ) {
         self.collection = collection
         self.datasourceID = datasourceID
         self.fullAt = fullAt
         self.startSequence = startSequence
-        self.type = type
+        self.jobID = jobID
         self.last = last
     }
 }
@@ -44,7 +52,7 @@ extension SyncJobStore {
                 FROM sync_jobs WHERE collection_id = ANY($1) AND type <> 'webhook' AND coalesce(options->>'dryRun', 'false') <> 'true'
                 ORDER BY collection_id, datasource_id, created_at DESC, id)
             SELECT coalesce(c.collection_id, l.collection_id) AS collection, coalesce(c.datasource_id, l.datasource_id) AS datasource,
-                (extract(epoch FROM c.full_at) * 1000)::int8 AS full_at, c.start_seq, c.type, l.id AS last_id, l.type AS last_type,
+                (extract(epoch FROM c.full_at) * 1000)::int8 AS full_at, c.start_seq, c.job_id, l.id AS last_id, l.type AS last_type,
                 l.status AS last_status, l.start_seq AS last_seq
             FROM (SELECT * FROM sync_completions WHERE collection_id = ANY($1)) c
             FULL JOIN last l ON l.collection_id = c.collection_id AND l.datasource_id = c.datasource_id
@@ -61,7 +69,7 @@ extension SyncJobStore {
                 collection: row.text("collection") ?? "", datasourceID: row.text("datasource") ?? "",
                 fullAt: row.int("full_at").map(Timestamp.init(milliseconds:)),
                 startSequence: row.int("start_seq") ?? 0,
-                type: row.text("type").flatMap(SyncJob.Kind.init) ?? .full, last: last)
+                jobID: row.text("job_id"), last: last)
         }
     }
 
@@ -89,12 +97,11 @@ extension SyncJobStore {
     func noteCompletion(of id: String, _ transaction: PostgresTransaction) async throws {
         _ = try await transaction.query(
             """
-            INSERT INTO sync_completions AS c (collection_id, datasource_id, full_at, start_seq, type, job_id)
-            SELECT collection_id, datasource_id, CASE WHEN type = 'full' THEN now() END, start_seq, type, id
+            INSERT INTO sync_completions AS c (collection_id, datasource_id, full_at, start_seq, job_id)
+            SELECT collection_id, datasource_id, CASE WHEN type = 'full' THEN now() END, start_seq, id
             FROM sync_jobs WHERE id = $1 AND type <> 'webhook'
             ON CONFLICT (collection_id, datasource_id) DO UPDATE SET full_at = coalesce(excluded.full_at, c.full_at),
                 start_seq = greatest(c.start_seq, excluded.start_seq),
-                type = CASE WHEN excluded.start_seq > c.start_seq THEN excluded.type ELSE c.type END,
                 job_id = CASE WHEN excluded.start_seq > c.start_seq THEN excluded.job_id ELSE c.job_id END
             """, [.uuid(id)])
     }

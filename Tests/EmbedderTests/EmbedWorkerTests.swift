@@ -17,8 +17,10 @@ struct EmbedWorkerTests {
         let worker: EmbedWorker
         let shutdown = Shutdown()
 
-        init(_ provider: FakeProvider, outageLimit: Duration = .seconds(600), claim: Int = 16) async throws {
-            lane = try await LaneFixture(provider)
+        init(
+            _ provider: FakeProvider, beside: FakeProvider? = nil, outageLimit: Duration = .seconds(600), claim: Int = 16
+        ) async throws {
+            lane = try await LaneFixture(provider, beside: beside)
             queue = WorkQueue(redis: lane.redis, metrics: Metrics(), log: .silent)
             worker = EmbedWorker(
                 consumer: QueueConsumer(
@@ -34,10 +36,12 @@ struct EmbedWorkerTests {
             WorkMessage(jobID: "job", epoch: epoch, batchID: batch, kind: .embed, enqueuedAt: 0)
         }
 
-        func push(_ batch: Int64, _ texts: [String], epoch: Int = 1, dimensions: Int = 4) async throws {
+        func push(_ batch: Int64, _ texts: [String], epoch: Int = 1, dimensions: Int = 4, provider: String = "openai")
+            async throws
+        {
             let header = RecordBatch.Header(
                 jobID: "job", epoch: epoch, batchID: batch, operation: .upsert, datasourceID: "source", collection: "c",
-                space: EmbeddingSpace(provider: "openai", model: "fake", dimensions: dimensions), readSequence: 1)
+                space: EmbeddingSpace(provider: provider, model: "fake", dimensions: dimensions), readSequence: 1)
             let records = texts.enumerated().map {
                 ProcessedRecord(
                     key: "\($0)", contentHash: [1], textHash: [2], text: $1, payload: Array(#"{"a":1}"#.utf8))
@@ -173,5 +177,19 @@ struct EmbedWorkerTests {
         try await fixture.push(2, ["a"])
         #expect(try await fixture.results(1).map(\.header.batchID) == [2])
         #expect(try await fixture.queue.deadLetters().total == 1)
+    }
+
+    /// A collection is filled with one model while its next version is filled with another.
+    @Test func eachBatchIsEmbeddedInItsOwnSpace() async throws {
+        let fixture = try await Fixture(
+            FakeProvider(name: "openai"), beside: FakeProvider(name: "hashing", dimensions: 8))
+        try await fixture.push(1, ["a lamp", "a chair"])
+        try await fixture.push(2, ["a lamp", "a chair"], dimensions: 8, provider: "hashing")
+        try await fixture.push(3, ["a table"], dimensions: 8, provider: "nobody")
+        let batches = try await fixture.results(3).sorted { $0.header.batchID < $1.header.batchID }
+        for (batch, dimensions) in zip(batches, [4, 8]) {
+            #expect(batch.records.map(\.vector) == ["a lamp", "a chair"].map { FakeProvider.vector(of: $0, dimensions: dimensions) })
+        }
+        #expect(batches[2].header.failure?.type == "embedding_space_unavailable")
     }
 }

@@ -56,6 +56,10 @@ struct EmbedderRoutesTests {
         #expect(json["errors"]?.array?.map { $0["field"] } == ["texts[1]"])
         let out = FakeProvider { _, _ in throw EmbeddingError(.connection, "refused") }
         #expect(try await post(try await router(out), #"{"texts":["a"]}"#).status == 503)
+        let unknown = FakeProvider { _, _ in throw EmbeddingError(.modelNotFound, "no such model") }
+        let refused = try await post(try await router(unknown), #"{"texts":["a"]}"#)
+        #expect(refused.0 == 422)
+        #expect(refused.1["detail"]?.string?.contains("no such model") == true)
     }
 
     @Test func theInternalTokenIsAskedForWhenItIsSet() async throws {
@@ -96,6 +100,17 @@ struct EmbedderConfigurationTests {
             #expect(gates.map(\.description.name) == ["hashing"])
             #expect(gates[0].description.degraded?.contains("words are found, meanings are not") == true)
         }
+    }
+
+    @Test(.enabled(if: TestModel.isPresent, "EMBEDDING_MODEL_DIR names no model"))
+    func theModelAndFeatureHashingAreThereTogether() throws {
+        func names(_ provider: String) throws -> [String] {
+            let environment = ["EMBEDDING_PROVIDER": provider, "EMBEDDING_MODEL_DIR": TestModel.path]
+            let configuration = try EmbedderConfiguration(from: Environment(environment))
+            return try EmbeddingProviders(configuration, metrics: Metrics(), log: .silent).gates.map(\.description.name)
+        }
+        #expect(try names("local") == ["local", "hashing"])
+        #expect(try names("hashing") == ["hashing", "local"])
     }
 
     @Test func aBrokenModelIsNotReplacedInSilence() throws {

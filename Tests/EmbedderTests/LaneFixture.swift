@@ -13,13 +13,16 @@ struct LaneFixture {
     let service: EmbeddingService
     let lane: EmbeddingLane
 
-    init(_ provider: FakeProvider, url: String? = nil, cache: EmbeddingCache.Settings = .init()) async throws {
+    init(
+        _ provider: FakeProvider, beside: FakeProvider? = nil, url: String? = nil,
+        cache: EmbeddingCache.Settings = .init()
+    ) async throws {
         if let url { self.url = url } else { self.url = try await RedisServer.shared().createDatabase() }
         redis = RedisConnection(url: self.url, log: .silent)
         self.provider = provider
         gate = ProviderGate(provider, metrics: Metrics(), log: .silent, sleep: { _ in await Task.yield() })
         service = EmbeddingService(
-            gates: [gate], cache: EmbeddingCache(redis: redis, settings: cache, metrics: Metrics(), log: .silent),
+            gates: [gate] + (beside.map { [ProviderGate($0, metrics: Metrics(), log: .silent)] } ?? []), cache: EmbeddingCache(redis: redis, settings: cache, metrics: Metrics(), log: .silent),
             metrics: Metrics())
         lane = try service.lane(gate, model: nil, dimensions: nil, task: .document)
     }

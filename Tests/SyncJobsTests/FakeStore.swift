@@ -73,9 +73,11 @@ struct SyncFixture {
         jobs = SyncJobStore(pool: pool, log: .silent)
     }
 
-    func begin(_ type: SyncJob.Kind = .full, options: SyncOptions = SyncOptions()) async throws -> SyncJob {
+    func begin(
+        _ type: SyncJob.Kind = .full, options: SyncOptions = SyncOptions(), collection: String = "products"
+    ) async throws -> SyncJob {
         let job = try await jobs.create(
-            datasourceID: datasource, collection: "products", space: space, type: type, options: options)
+            datasourceID: datasource, collection: collection, space: space, type: type, options: options)
         return try await jobs.begin(jobID: job.id, epoch: job.epoch)!.job
     }
 
@@ -97,8 +99,10 @@ struct SyncFixture {
 
     /// A whole full sync of `records`, deletions included.
     @discardableResult
-    func sync(_ records: [ProcessedRecord], options: SyncOptions = SyncOptions()) async throws -> SyncJob {
-        let job = try await begin(.full, options: options)
+    func sync(
+        _ records: [ProcessedRecord], options: SyncOptions = SyncOptions(), collection: String = "products"
+    ) async throws -> SyncJob {
+        let job = try await begin(.full, options: options, collection: collection)
         try await apply(try await harvest(job, records).batches)
         let gone = try await jobs.deletionCandidates(job, after: nil)
         try await jobs.open([SyncCursor(shard: SyncCursor.deletions)], jobID: job.id, epoch: job.epoch)

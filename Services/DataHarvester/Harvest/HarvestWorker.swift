@@ -83,7 +83,10 @@ struct HarvestWorker: Service {
     }
 
     private func harvest(_ state: HarvestState, _ delivery: Delivery, _ shutdown: Shutdown, _ log: Log) async throws {
-        guard let datasource = try await datasources.datasource(id: state.job.datasourceID) else {
+        guard
+            let datasource = try await datasources.datasource(
+                id: state.job.datasourceID, filling: state.job.collection)
+        else {
             throw DatasourcesError.notFound(id: state.job.datasourceID)
         }
         let connector = try await connectors.connector(for: datasource)

@@ -1,0 +1,219 @@
+import Datasources
+import HTTPServer
+import ServiceClients
+import ServiceRuntime
+import SyncJobs
+import WireProtocol
+
+/// Another embedding model for a collection, without a gap: a new version is filled beside the one that is searched, switched to
+/// when it is complete, and switched back from in one call. PostgreSQL says which version is searched; nothing else has to agree.
+struct ModelChange: Sendable {
+    let collections: CollectionService
+    let datasources: DatasourceStore
+    let jobs: SyncJobStore
+    let starter: SyncStarter
+    let embedder: EmbedderClient
+    let indexer: IndexerClient
+    let failpoints: Failpoints
+    let log: Log
+
+    /// Embedded once to see whether a space can be served before anything is made for it.
+    static let probe = "a text to try an embedding model with"
+
+    // MARK: - What users ask for
+
+    /// Begins a new version. The same request again finds the version that is being built.
+    /// Throws: 400 where the embedder does not serve the space, 409 where another version is being built or nothing fills the
+    /// collection.
+    func rebuild(_ name: String, _ request: RebuildRequest, trace: TraceContext) async throws -> VectorCollection {
+        let collection = try await collections.collection(named: name)
+        let sources = try await sources(of: collection)
+        guard let current = collection.active.space, !sources.isEmpty else {
+            throw Problem.conflict("no datasource fills \(name): there is nothing that a rebuild could read")
+        }
+        let space = try await space(request.embedding, current: current, trace: trace)
+        let templates = try templates(request.embedding, for: sources)
+        if let building = collection.building, building.space == space, building.templates == templates {
+            if request.switchesWhenReady != building.switchesWhenReady {
+                try await collections.store.setSwitchesWhenReady(request.switchesWhenReady, of: name)
+            }
+        } else {
+            if collection.building == nil { try await probe(space, trace: trace) }
+            let version = try await collections.store.addVersion(
+                of: name, vectorSize: space.dimensions, space: space, templates: templates,
+                switchesWhenReady: request.switchesWhenReady)
+            failpoints.reach("orchestrator.after-rebuild")
+            log.with(trace).info(
+                "rebuild.begun",
+                ["collection": .string(version.physicalName), "space": .string(space.identifier)])
+        }
+        let rebuilding = try await collections.collection(named: name)
+        try await keepInStep(rebuilding, trace: trace)
+        return rebuilding
+    }
+
+    /// Of the version that is being built, or kept for a rollback.
+    func progress(of collection: VectorCollection, _ version: VectorCollection.Version) async throws -> RebuildProgress {
+        RebuildProgress(
+            version, of: collection, datasources: try await sources(of: collection),
+            standings: try await jobs.standings(in: [collection.active.physicalName, version.physicalName]))
+    }
+
+    /// Throws: 409 with what is `missing`.
+    func switchOver(_ name: String) async throws -> VectorCollection {
+        let collection = try await collections.collection(named: name)
+        guard let building = collection.building else {
+            throw Problem.conflict(
+                "no version of \(name) is being built: version \(collection.active.number) is active")
+        }
+        let progress = try await progress(of: collection, building)
+        guard progress.isReady else {
+            throw Problem.conflict(
+                "version \(building.number) of \(name) is not complete: \(progress.missing.joined(separator: "; "))",
+                extra: ["missing": .array(progress.missing.map(JSONValue.string))])
+        }
+        return try await exchange("collection.switched") {
+            try await collections.store.switchVersion(of: name, to: building.number)
+        }
+    }
+
+    func rollBack(_ name: String) async throws -> VectorCollection {
+        _ = try await collections.collection(named: name)
+        return try await exchange("collection.rolled_back") { try await collections.store.rollBackVersion(of: name) }
+    }
+
+    /// Gives a version up: what fills it stops now, what it holds goes from the store a little later.
+    func discard(_ state: VectorCollection.Version.State, of name: String) async throws {
+        _ = try await collections.collection(named: name)
+        let version = try await collections.store.discardVersion(in: state, of: name)
+        log.info("version.discarded", ["collection": .string(version.physicalName)])
+        try await jobs.cancelJobs(in: version.physicalName, reason: Self.discarded(version.physicalName))
+    }
+
+    private func exchange(
+        _ event: StaticString, _ body: () async throws -> VectorCollection
+    ) async throws -> VectorCollection {
+        failpoints.reach("orchestrator.before-switch")
+        let switched = try await body()
+        failpoints.reach("orchestrator.after-switch")
+        log.info(
+            event,
+            ["collection": .string(switched.name), "version": JSONValue(switched.active.number)])
+        await collections.pointAlias(switched)
+        failpoints.reach("orchestrator.after-alias")
+        return switched
+    }
+
+    // MARK: - What the keeper of versions does
+
+    /// Starts what a version beside the active one lacks: at its beginning, after a crash, and when a sync could not run beside the
+    /// active version's because an older one was still under way. A sync that failed waits for somebody to look at it.
+    func keepInStep(_ collection: VectorCollection, trace: TraceContext = TraceContext()) async throws {
+        guard let version = collection.beside else { return }
+        let progress = try await progress(of: collection, version)
+        let sources = try await sources(of: collection)
+        for source in progress.sources {
+            guard let kind = source.nextSync, let datasource = sources.first(where: { $0.id == source.datasourceID })
+            else { continue }
+            var options = SyncOptions()
+            if let followed = source.follows, let job = try await jobs.job(id: followed) { options = job.options }
+            do {
+                _ = try await starter.start(
+                    datasource, into: version, of: collection, kind: kind, options: options, trace: trace)
+            } catch SyncJobsError.alreadyActive {}  // somebody else was faster
+        }
+    }
+
+    /// Throws: what the switch throws; 409 is a reason to wait.
+    func switchIfReady(_ collection: VectorCollection) async throws {
+        guard let building = collection.building, building.switchesWhenReady,
+            try await progress(of: collection, building).isReady
+        else { return }
+        _ = try await switchOver(collection.name)
+    }
+
+    /// Nothing of the version is left afterwards: no job, no record state, no vector.
+    func remove(physicalName: String) async throws {
+        try await jobs.cancelJobs(in: physicalName, reason: Self.discarded(physicalName))
+        try await indexer.deleteCollection(physicalName)
+        failpoints.reach("orchestrator.after-removal")
+        try await jobs.forgetCollection(physical: physicalName)
+        try await collections.store.removeVersion(physicalName: physicalName)
+        log.info("version.removed", ["collection": .string(physicalName)])
+    }
+
+    private static func discarded(_ physicalName: String) -> String { "the version \(physicalName) was given up" }
+
+    // MARK: - Parts
+
+    private func sources(of collection: VectorCollection) async throws -> [Datasource] {
+        try await datasources.datasources(collection: collection.name, limit: 10_000).items
+    }
+
+    /// What is asked for, filled up from the provider's own settings, and from the active version where only that is changed.
+    private func space(
+        _ wanted: Datasource.Embedding, current: EmbeddingSpace, trace: TraceContext
+    ) async throws -> EmbeddingSpace {
+        let providers = try await embedder.providers(trace: trace)
+        guard let provider = providers.first(where: { $0.name == wanted.provider ?? current.provider }) else {
+            throw Problem.badRequest(
+                field: "embedding.provider",
+                "must be one that the embedder is configured with: \(providers.map(\.name).joined(separator: ", "))")
+        }
+        var space = provider.space
+        if wanted.provider ?? current.provider == current.provider, wanted.model == nil { space.model = current.model }
+        if let model = wanted.model { space.model = model }
+        if let dimensions = wanted.dimensions {
+            space.dimensions = dimensions
+        } else if space.provider == current.provider, space.model == current.model {
+            space.dimensions = current.dimensions
+        } else if space.model != provider.space.model {
+            throw Problem.badRequest(
+                field: "embedding.dimensions", "is required for the model \(space.model): how many numbers its vectors have")
+        }
+        return space
+    }
+
+    private func probe(_ space: EmbeddingSpace, trace: TraceContext) async throws {
+        do {
+            _ = try await embedder.embed([Self.probe], space: space, task: "document", trace: trace)
+        } catch let error as ServiceClientError where error.isAboutTheRequest {
+            throw Problem.badRequest(field: "embedding", "cannot be served: \(error.detail)")
+        }
+    }
+
+    /// A template stands for the texts of every datasource of the collection.
+    private func templates(_ wanted: Datasource.Embedding, for sources: [Datasource]) throws -> [String: String?] {
+        guard let template = wanted.template else { return [:] }
+        var errors: [FieldError] = []
+        do {
+            let fields = try TextTemplate(template).fields
+            if fields.isEmpty {
+                errors.append(FieldError(field: "embedding.template", message: "names no {{field}}"))
+            }
+            for source in sources {
+                let mapped = Set(source.mapping.fields.map(\.name))
+                for field in fields where !mapped.contains(field) {
+                    errors.append(
+                        FieldError(
+                            field: "embedding.template", message: "{{\(field)}} is not mapped in the datasource \(source.name)"))
+                }
+            }
+        } catch {
+            errors.append(FieldError(field: "embedding.template", message: error.reason))
+        }
+        guard errors.isEmpty else { throw Problem.badRequest("the template is not valid", errors: errors) }
+        return Dictionary(sources.map { ($0.id, template) }, uniquingKeysWith: { $1 })
+    }
+}
+
+extension ServiceClientError {
+    /// Another try will not help: the space, not the moment, is wrong.
+    fileprivate var isAboutTheRequest: Bool {
+        switch self {
+        case .refused(_, let status, _): (400..<500).contains(status) && status != 429
+        case .malformed: true
+        case .unreachable, .timedOut: false
+        }
+    }
+}
