@@ -1,4 +1,5 @@
 import ServiceRuntime
+
 /// `GET /openapi.json`.
 enum EmbedderOpenAPI {
     static let json = """

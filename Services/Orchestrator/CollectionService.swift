@@ -32,7 +32,8 @@ struct CollectionService: Sendable {
             let space = datasource.space(default: try await suite())
             guard space.dimensions == collection.active.vectorSize else {
                 throw Problem.conflict(
-                    "the collection \(collection.name) takes \(collection.active.vectorSize) dimensions, \(space.identifier) has others")
+                    "the collection \(collection.name) takes \(collection.active.vectorSize) dimensions, \(space.identifier) has others"
+                )
             }
             try await store.setSpace(physicalName: collection.active.physicalName, space)
             collection = try await self.collection(named: collection.name)

@@ -53,7 +53,8 @@ struct ModelChange: Sendable {
     }
 
     /// Of the version that is being built, or kept for a rollback.
-    func progress(of collection: VectorCollection, _ version: VectorCollection.Version) async throws -> RebuildProgress {
+    func progress(of collection: VectorCollection, _ version: VectorCollection.Version) async throws -> RebuildProgress
+    {
         RebuildProgress(
             version, of: collection, datasources: try await sources(of: collection),
             standings: try await jobs.standings(in: [collection.active.physicalName, version.physicalName]))
@@ -169,7 +170,8 @@ struct ModelChange: Sendable {
             space.dimensions = current.dimensions
         } else if space.model != provider.space.model {
             throw Problem.badRequest(
-                field: "embedding.dimensions", "is required for the model \(space.model): how many numbers its vectors have")
+                field: "embedding.dimensions",
+                "is required for the model \(space.model): how many numbers its vectors have")
         }
         return space
     }
@@ -196,7 +198,8 @@ struct ModelChange: Sendable {
                 for field in fields where !mapped.contains(field) {
                     errors.append(
                         FieldError(
-                            field: "embedding.template", message: "{{\(field)}} is not mapped in the datasource \(source.name)"))
+                            field: "embedding.template",
+                            message: "{{\(field)}} is not mapped in the datasource \(source.name)"))
                 }
             }
         } catch {

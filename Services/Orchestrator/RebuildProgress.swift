@@ -58,7 +58,8 @@ extension RebuildProgress.Source {
         if let job, job.status.isActive {
             missing = "job \(job.id) is \(job.status.rawValue) for version \(number)"
         } else if let job, standing.hasFailed {
-            missing = "job \(job.id) \(job.status.rawValue) for version \(number): resume it, or sync the datasource again"
+            missing =
+                "job \(job.id) \(job.status.rawValue) for version \(number): resume it, or sync the datasource again"
         } else {
             missing =
                 fullAt == nil

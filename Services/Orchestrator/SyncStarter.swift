@@ -95,7 +95,8 @@ struct SyncStarter: Sendable {
             version.state != .removing
         else {
             throw Problem.conflict(
-                "the collection \(failed.collection) of job \(failed.id) is not kept any more: sync the datasource again")
+                "the collection \(failed.collection) of job \(failed.id) is not kept any more: sync the datasource again"
+            )
         }
         return try await start(
             datasource, into: version, of: collection, kind: .webhook, options: options, trace: trace)
@@ -104,7 +105,10 @@ struct SyncStarter: Sendable {
     /// Lets a job go on, or begin anew where its collection was lost: then that is made again first.
     func resume(id: String) async throws -> SyncJob {
         guard let job = try await jobs.job(id: id) else { throw SyncJobsError.unknownJob(id: id) }
-        if !job.status.isActive { try await collections.restore(for: job) }
+        if !job.status.isActive {
+            try await collections.restore(for: job)
+            await collections.pointAliases([VectorCollection.parts(ofPhysical: job.collection).name])
+        }
         let resumed = try await jobs.resume(id: id)
         await hint(resumed)
         return resumed

@@ -46,7 +46,8 @@ package struct VectorCollection: Sendable, Equatable {
 
     /// The collection and version of a physical name. Collections of the first release have the bare name as their version 1.
     package static func parts(ofPhysical physicalName: String) -> (name: String, number: Int) {
-        guard let mark = physicalName.lastIndex(of: "@"), let number = Int(physicalName[physicalName.index(after: mark)...])
+        guard let mark = physicalName.lastIndex(of: "@"),
+            let number = Int(physicalName[physicalName.index(after: mark)...])
         else { return (physicalName, 1) }
         return (String(physicalName[..<mark]), number)
     }
@@ -56,7 +57,8 @@ package struct VectorCollection: Sendable, Equatable {
     package func conflict(with embedding: Datasource.Embedding) -> String? {
         guard let space = active.space else {
             return embedding.dimensions.flatMap { dimensions in
-                dimensions == active.vectorSize ? nil : "the collection \(name) takes \(active.vectorSize) dimensions, not \(dimensions)"
+                dimensions == active.vectorSize
+                    ? nil : "the collection \(name) takes \(active.vectorSize) dimensions, not \(dimensions)"
             }
         }
         let fits =

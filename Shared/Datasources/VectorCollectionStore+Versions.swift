@@ -133,7 +133,8 @@ extension VectorCollectionStore {
         _ name: String, _ body: (VectorCollection, PostgresTransaction) async throws -> R
     ) async throws -> R {
         try await pool.transaction { transaction in
-            _ = try await transaction.query("SELECT id FROM vector_collections WHERE name = $1 FOR UPDATE", [.text(name)])
+            _ = try await transaction.query(
+                "SELECT id FROM vector_collections WHERE name = $1 FOR UPDATE", [.text(name)])
             return try await body(collection(named: name, transaction), transaction)
         }
     }

@@ -30,7 +30,8 @@ package struct VectorCollectionStore: Sendable {
                 """
                 INSERT INTO vector_collection_versions (physical_name, collection_id, number, vector_size, space, state)
                 VALUES ($1, $2, 1, $3, $4, 'active')
-                """, [
+                """,
+                [
                     .text(VectorCollection.physicalName(of: name, number: 1)), .uuid(id), .int(Int64(vectorSize)),
                     PostgresValue(space?.identifier),
                 ])

@@ -96,7 +96,8 @@ import WireProtocol
         }
         let collections = fixture.collections
         #expect(
-            try await won { _ = try await collections.addVersion(of: "products", vectorSize: 8, space: Self.other) } == 1)
+            try await won { _ = try await collections.addVersion(of: "products", vectorSize: 8, space: Self.other) }
+                == 1)
         #expect(try await won { _ = try await collections.switchVersion(of: "products") } == 1)
         #expect(try await products(fixture).active.number == 2)
     }

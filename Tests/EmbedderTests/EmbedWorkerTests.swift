@@ -18,7 +18,8 @@ struct EmbedWorkerTests {
         let shutdown = Shutdown()
 
         init(
-            _ provider: FakeProvider, beside: FakeProvider? = nil, outageLimit: Duration = .seconds(600), claim: Int = 16
+            _ provider: FakeProvider, beside: FakeProvider? = nil, outageLimit: Duration = .seconds(600),
+            claim: Int = 16
         ) async throws {
             lane = try await LaneFixture(provider, beside: beside)
             queue = WorkQueue(redis: lane.redis, metrics: Metrics(), log: .silent)
@@ -188,7 +189,9 @@ struct EmbedWorkerTests {
         try await fixture.push(3, ["a table"], dimensions: 8, provider: "nobody")
         let batches = try await fixture.results(3).sorted { $0.header.batchID < $1.header.batchID }
         for (batch, dimensions) in zip(batches, [4, 8]) {
-            #expect(batch.records.map(\.vector) == ["a lamp", "a chair"].map { FakeProvider.vector(of: $0, dimensions: dimensions) })
+            #expect(
+                batch.records.map(\.vector)
+                    == ["a lamp", "a chair"].map { FakeProvider.vector(of: $0, dimensions: dimensions) })
         }
         #expect(batches[2].header.failure?.type == "embedding_space_unavailable")
     }

@@ -22,7 +22,8 @@ struct LaneFixture {
         self.provider = provider
         gate = ProviderGate(provider, metrics: Metrics(), log: .silent, sleep: { _ in await Task.yield() })
         service = EmbeddingService(
-            gates: [gate] + (beside.map { [ProviderGate($0, metrics: Metrics(), log: .silent)] } ?? []), cache: EmbeddingCache(redis: redis, settings: cache, metrics: Metrics(), log: .silent),
+            gates: [gate] + (beside.map { [ProviderGate($0, metrics: Metrics(), log: .silent)] } ?? []),
+            cache: EmbeddingCache(redis: redis, settings: cache, metrics: Metrics(), log: .silent),
             metrics: Metrics())
         lane = try service.lane(gate, model: nil, dimensions: nil, task: .document)
     }

@@ -70,7 +70,9 @@ def check_books(suite, collection, job, records):
     assert sql(f"SELECT count(*) FROM {batches} AND state IN ('pending', 'queued')") == [["0"]]
     assert sql(f"SELECT count(*) FROM sync_batch_bodies WHERE batch_id IN (SELECT id FROM {batches})") == [["0"]]
     if records:
-        known = sql(f"SELECT count(*), count(content_hash) FROM record_states WHERE collection_id = '{collection}' AND NOT gone")
+        active = ("SELECT v.physical_name FROM vector_collection_versions v JOIN vector_collections c ON c.id = v.collection_id "
+                  f"WHERE c.name = '{collection}' AND v.state = 'active'")
+        known = sql(f"SELECT count(*), count(content_hash) FROM record_states WHERE collection_id = ({active}) AND NOT gone")
         assert known == [[str(records), str(records)]], f"record_states: {known}, {records} are there"
 
 

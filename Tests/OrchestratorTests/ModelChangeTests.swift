@@ -142,15 +142,16 @@ struct ModelChangeRoutesTests {
         #expect(shown.body["collection"] == "products" && shown.body["collectionVersion"] == 2)
     }
 
-    @Test(arguments: [
-        ("rebuild", ["embedding": ["provider": "abc"]], "embedding.provider"),
-        ("rebuild", ["embedding": ["dimensions": 0]], "embedding.dimensions"),
-        ("rebuild", ["embedding": "openai"], "embedding"), ("rebuild", ["now": true], "now"),
-        ("rebuild", ["embedding": ["model": "a|b"]], "embedding.model"),
-        ("rebuild", ["switchWhenReady": 1], "switchWhenReady"), ("switch", ["whenReady": "yes"], "whenReady"),
-        ("comparison", ["queries": []], "queries"), ("comparison", ["queries": ["a", " "]], "queries[1]"),
-        ("comparison", ["limit": 0], "limit"), ("comparison", ["samples": 51], "samples"),
-    ] as [(String, JSONValue, String)])
+    @Test(
+        arguments: [
+            ("rebuild", ["embedding": ["provider": "abc"]], "embedding.provider"),
+            ("rebuild", ["embedding": ["dimensions": 0]], "embedding.dimensions"),
+            ("rebuild", ["embedding": "openai"], "embedding"), ("rebuild", ["now": true], "now"),
+            ("rebuild", ["embedding": ["model": "a|b"]], "embedding.model"),
+            ("rebuild", ["switchWhenReady": 1], "switchWhenReady"), ("switch", ["whenReady": "yes"], "whenReady"),
+            ("comparison", ["queries": []], "queries"), ("comparison", ["queries": ["a", " "]], "queries[1]"),
+            ("comparison", ["limit": 0], "limit"), ("comparison", ["samples": 51], "samples"),
+        ] as [(String, JSONValue, String)])
     func aWrongMemberIsNamed(_ action: String, _ body: JSONValue, _ field: String) async throws {
         let answer = try await OrchestratorFixture().send("POST", "/api/collections/products/\(action)", body)
         #expect(answer.status == 400)
