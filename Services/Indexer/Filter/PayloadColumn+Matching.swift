@@ -61,7 +61,7 @@ extension PayloadColumn {
     }
 
     /// No date is as long as a long text.
-    private func readDates(_ state: inout State) {
+    func readDates(_ state: inout State) {
         for ordinal in state.dates.count..<state.dictionary.count {
             let date = state.dictionary.withText(ordinal) { PayloadDate.microseconds($0) } ?? nil
             state.dates.append(date ?? .min)

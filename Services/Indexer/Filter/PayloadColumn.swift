@@ -125,6 +125,7 @@ private struct RowReader {
         case .bool(true): state.trues.insert(row)
         case .bool(false): state.falses.insert(row)
         case .integer(let value): state.integers.append(value, in: row)
+        case .unsigned(let value): state.numbers.append(Double(value), in: row)
         case .number(let value): state.numbers.append(value, in: row)
         case .text(let text): state.texts.append(state.dictionary.ordinal(of: text, in: slot), in: row)
         case .place(let place):

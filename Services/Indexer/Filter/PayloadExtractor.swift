@@ -68,7 +68,9 @@ enum PayloadNode {
     case array(count: Int)
     case bool(Bool)
     case integer(Int64)
-    /// With a fraction, or above `Int64.max`.
+    /// Above `Int64.max`.
+    case unsigned(UInt64)
+    /// With a fraction or an exponent.
     case number(Double)
     case text(UnsafeBufferPointer<UInt8>)
     case place(GeoPoint)
@@ -96,7 +98,7 @@ private struct NodeReader {
         case UInt8(ascii: "t"): return .bool(true)
         case UInt8(ascii: "f"): return .bool(false)
         case UInt8(ascii: "i"): return .integer(load())
-        case UInt8(ascii: "u"): return .number(Double(load() as UInt64))
+        case UInt8(ascii: "u"): return .unsigned(load())
         case UInt8(ascii: "d"): return .number(load())
         case UInt8(ascii: "s"):
             let count = Int(load() as UInt32)

@@ -30,6 +30,19 @@ struct StringDictionary {
             body(UnsafeBufferPointer(rebasing: $0[entry.offset..<(entry.offset + length)]))
         }
     }
+    /// In the order of their bytes; long texts behind all others, as they came.
+    func precedes(_ left: Int, _ right: Int) -> Bool {
+        switch (entries[left].length, entries[right].length) {
+        case (let length?, let other?):
+            let order = bytes.withUnsafeBytes { bytes in
+                memcmp(bytes.baseAddress! + entries[left].offset, bytes.baseAddress! + entries[right].offset, min(length, other))
+            }
+            return order == 0 ? length < other : order < 0
+        case (nil, nil): return left < right
+        case (let length, _): return length != nil
+        }
+    }
+
     /// Where the long text was seen first.
     func slot(ofLong ordinal: Int) -> Int { Int(load(at: entries[ordinal].offset + 16, as: UInt32.self)) }
     private func load<Value: BitwiseCopyable>(at offset: Int, as type: Value.Type) -> Value {

@@ -16,7 +16,7 @@ struct TextRule: Sendable, Hashable {
     var lowercase = true
     /// `é` is `e`.
     var foldsAccents = false
-    /// Units: characters. Words of another length are left out.
+    /// Units: characters. Words of another length are left out; of a `prefix` index the beginnings of another length.
     var lengths = 1...Int.max
     var stopWords: Set<String> = []
 
@@ -30,10 +30,8 @@ struct TextRule: Sendable, Hashable {
 
     /// As `forEachWord`, of a query: a word that is too long for an index of beginnings is cut to what it holds.
     func queryWords(_ text: String) -> [[UInt8]] {
-        var rule = self
         var text = text
-        if tokenizer == .prefix { rule.lengths = lengths.lowerBound...Int.max }
-        return text.withUTF8 { rule.words(in: $0) }.map { word in
+        return text.withUTF8 { words(in: $0) }.map { word in
             tokenizer == .prefix ? Array(word.prefix(lengths.upperBound).utf8) : Array(word.utf8)
         }
     }
@@ -67,7 +65,8 @@ struct TextRule: Sendable, Hashable {
             if foldsAccents { word = Self.withoutAccents(word) }
             if lowercase { word = word.lowercased() }
             if stopWords.contains(word) { return nil }
-            return lengths.contains(word.unicodeScalars.count) ? word : nil
+            let length = word.unicodeScalars.count
+            return length >= lengths.lowerBound && (length <= lengths.upperBound || tokenizer == .prefix) ? word : nil
         }
     }
 

@@ -193,9 +193,7 @@ final class EmbeddedCollection: Sendable {
     }
 
     func scroll(_ request: ScrollRequest) async throws -> ScrollPage {
-        if request.orderBy != nil {
-            throw StoreError.wrongInput("order_by: is not supported by the embedded store yet")
-        }
+        if let order = request.orderBy { return try await scroll(request, by: order) }
         return try await pool.run { [self] in
             let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])
             let mask = try matches(request.filter, snapshot, located)
@@ -208,6 +206,32 @@ final class EmbeddedCollection: Sendable {
             let points = try page.map { try point(Int($0), of: snapshot, request.fields) }
             let next = Int(found) > request.limit ? PointID(snapshot.view.slot(Int(slots[request.limit]))) : nil
             return withExtendedLifetime(snapshot) { ScrollPage(points: points, next: next) }
+        }
+    }
+
+    private func scroll(_ request: ScrollRequest, by order: OrderBy) async throws -> ScrollPage {
+        guard request.offset == nil else {
+            throw StoreError.wrongInput(
+                "Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"
+            )
+        }
+        return try await pool.run { [self] in
+            let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])
+            let mask = try matches(request.filter, snapshot, located)
+            let points = try snapshot.ordered(by: order, in: mask, limit: request.limit).map { entry in
+                var point = try point(entry.slot, of: snapshot, request.fields)
+                point.orderValue = entry.value.json
+                return point
+            }
+            return ScrollPage(points: points, next: nil)
+        }
+    }
+
+    func facet(_ request: FacetRequest) async throws -> [FacetHit] {
+        try await pool.run { [self] in
+            let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])
+            return try snapshot.facets(
+                request.key, in: try matches(request.filter, snapshot, located), limit: request.limit)
         }
     }
 

@@ -219,7 +219,7 @@ final class EmbeddedStore: VectorStore {
         throw StoreError.wrongInput("groups are not supported by the embedded store yet")
     }
     func facet(_ request: FacetRequest, in collection: String) async throws -> [FacetHit] {
-        throw StoreError.wrongInput("facets are not supported by the embedded store yet")
+        try await find(collection).facet(request)
     }
     func scroll(_ request: ScrollRequest, in collection: String) async throws -> ScrollPage {
         try await find(collection).scroll(request)
