@@ -14,6 +14,7 @@ struct IndexerRoutes: Sendable {
     /// Which collections a datasource fills: REST does not write there.
     let guardian: CollectionGuard
     let ledger = RequestLedger()
+    let limits = RateLimits()
 
     /// The Qdrant release whose behaviour this is: clients compare it with their own.
     static let qdrantVersion = "1.19.0"

@@ -7,12 +7,14 @@ enum CollectionInfo {
         let request = description.configuration.request
         // Qdrant indexes nothing there; here there is nothing to index.
         let isIndexed = request["optimizers_config"]?["indexing_threshold"]?.integer != 0
-        return [
+        var info: JSONObject = [
             "status": "green", "optimizer_status": "ok",
             "indexed_vectors_count": isIndexed ? JSONValue(description.points) : 0,
             "points_count": JSONValue(description.points), "segments_count": 1, "config": .object(config(request)),
             "payload_schema": .object(schema), "update_queue": ["length": 0],
         ]
+        info["created_at"] = request["created_at"]
+        return .object(info)
     }
 
     static func config(_ request: JSONObject) -> JSONObject {

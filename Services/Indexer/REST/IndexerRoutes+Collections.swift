@@ -1,4 +1,5 @@
 import HTTPServer
+import ServiceRuntime
 import WireProtocol
 
 extension IndexerRoutes {
@@ -27,7 +28,8 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try RequestBody(try request.json())
         try body.refuse("init_from")
-        let settings = try CollectionSettings.checked(creation: body.object)
+        var settings = try CollectionSettings.checked(creation: body.object)
+        settings["created_at"] = .string(Timestamp.now.text)
         if settings["sharding_method"] == "custom" {
             throw RequestError.unsupported("sharding_method", "custom sharding")
         }
@@ -93,8 +95,10 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try RequestBody(try request.json())
         guard let field = try body.payloadPath("field_name") else { throw body.missing("field_name") }
+        let schema = try PayloadIndexSchema.info(body)
+        try await checkStrictlyIndexing(request)
         let sequence = try await store.setPayloadSchema(
-            field.text, try PayloadIndexSchema.info(body), in: request.collection)
+            field.text, schema, in: request.collection)
         return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
     }
 

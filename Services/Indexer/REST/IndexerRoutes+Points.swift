@@ -61,6 +61,7 @@ extension IndexerRoutes {
             return (try reader.batch(body), reader)
         }
         if updates.isEmpty { return QdrantAnswer.ok([], since: started) }
+        try await checkStrictly(request, writes: .batch(updates))
         try await checkThere(reader.needed, in: request.collection)
         let outcome = try await store.apply(.batch(updates), to: request.collection, wait: wait)
         let result = Self.updated(outcome.sequence, wait: wait)
@@ -71,6 +72,7 @@ extension IndexerRoutes {
         _ update: PointsUpdate, _ request: HTTPRequest, _ reader: UpdateReader, wait: Bool,
         _ started: ContinuousClock.Instant
     ) async throws -> HTTPResponse {
+        try await checkStrictly(request, writes: update)
         try await checkThere(reader.needed, in: request.collection)
         let outcome = try await store.apply(update, to: request.collection, wait: wait)
         return QdrantAnswer.ok(Self.updated(outcome.sequence, wait: wait), since: started)
@@ -121,6 +123,7 @@ extension IndexerRoutes {
                 "Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value"
             )
         }
+        try await checkStrictly(request, reads: [body])
         let page = try await store.scroll(
             ScrollRequest(
                 filter: try body.filter(), offset: offset, limit: try body.count("limit", from: 1) ?? 10,
@@ -140,6 +143,7 @@ extension IndexerRoutes {
         let body = try await body(of: request)
         try body.refuse("shard_key")
         _ = try body.flag("exact")  // counts are exact in any case
+        try await checkStrictly(request, reads: [body])
         let count = try await store.count(try body.filter(), in: request.collection)
         return QdrantAnswer.ok(["count": JSONValue(count)], since: started)
     }
@@ -152,6 +156,7 @@ extension IndexerRoutes {
         let facet = FacetRequest(
             key: key, filter: try body.filter(), limit: try body.count("limit", from: 1) ?? 10,
             exact: try body.flag("exact") ?? false)
+        try await checkStrictly(request, reads: [body])
         let hits = try await store.facet(facet, in: request.collection).map { hit in
             JSONValue.object(JSONObject(unique: [("value", hit.value), ("count", JSONValue(hit.count))]))
         }

@@ -5,6 +5,7 @@ extension IndexerRoutes {
     @Sendable func query(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let body = try await body(of: request, checkedAs: "internal")
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await result(of: body, request), since: started)
     }
 
@@ -16,6 +17,7 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try await body(of: request, checkedAs: "search_group_request.group_request")
         let groups = try await reader(request).groups(body)
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await found(groups, body, request), since: started)
     }
 
@@ -33,7 +35,9 @@ extension IndexerRoutes {
 
     @Sendable func search(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        let search = try await reader(request).search(try await body(of: request, checkedAs: "search_request"))
+        let body = try await body(of: request, checkedAs: "search_request")
+        let search = try await reader(request).search(body)
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await found(search, request), since: started)
     }
     @Sendable func searchBatch(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -45,11 +49,13 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try await body(of: request, checkedAs: "search_group_request.group_request")
         let groups = try await reader(request).searchGroups(body)
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await found(groups, body, request), since: started)
     }
     @Sendable func recommend(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let body = try await body(of: request, checkedAs: "recommend_request")
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await found(try await reader(request).recommend(body), request), since: started)
     }
     @Sendable func recommendBatch(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -61,6 +67,7 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try await body(of: request, checkedAs: "recommend_group_request.group_request")
         let groups = try await reader(request).recommendGroups(body)
+        try await checkStrictly(request, reads: [body])
         return QdrantAnswer.ok(try await found(groups, body, request), since: started)
     }
 
@@ -77,6 +84,7 @@ extension IndexerRoutes {
         let started = ContinuousClock.now
         let body = try await body(of: request)
         guard let searches = try body.list("searches", checkedAs: structure) else { throw body.missing("searches") }
+        try await checkStrictly(request, reads: searches, inBatch: true)
         var writer = JSONWriter()
         writer.raw("[")
         for (index, search) in searches.enumerated() {

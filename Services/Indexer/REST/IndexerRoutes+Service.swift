@@ -6,7 +6,7 @@ import WireProtocol
 extension IndexerRoutes {
     static let startup = Timestamp.now.text
 
-    /// `?details_level`: 0 numbers only; 1 each collection in short; 2 its settings; 3 and more its one shard.
+    /// `?details_level`: 0 numbers only; from 1 each collection too.
     @Sendable func telemetry(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         let level = try request.queryInteger("details_level", default: 0)
@@ -15,9 +15,9 @@ extension IndexerRoutes {
         if level > 0 {
             var list: [JSONValue] = []
             for name in names {
-                do { list.append(Self.telemetry(of: try await store.collection(name), level)) } catch StoreError
-                    .collectionNotFound
-                {}  // deleted meanwhile
+                do {
+                    list.append(CollectionTelemetry.json(try await store.collection(name), level: level))
+                } catch StoreError.collectionNotFound {}  // deleted meanwhile
             }
             collections["collections"] = .array(list)
         }
@@ -35,37 +35,6 @@ extension IndexerRoutes {
     }
     /// Of this process: nothing remembers it.
     private static let instance = UUID().uuidString.lowercased()
-
-    private static func telemetry(of collection: CollectionDescription, _ level: Int) -> JSONValue {
-        let request = collection.configuration.request
-        let parameters = CollectionInfo.parameters(request)
-        if level == 1 {
-            return [
-                "vectors": JSONValue(collection.points), "optimizers_status": "ok", "params": .object(parameters),
-            ]
-        }
-        var telemetry: JSONObject = [
-            "id": .string(collection.name), "init_time_ms": 0, "config": .object(CollectionInfo.config(request)),
-        ]
-        if level > 2 {
-            telemetry["shards"] = [
-                [
-                    "id": 0, "key": nil, "remote": [], "replicate_states": ["0": "Active"], "partial_snapshot": nil,
-                    "local": [
-                        "variant_name": "local_shard", "status": "green",
-                        "total_optimized_points": JSONValue(collection.points),
-                        "vectors_size_bytes": JSONValue(collection.memoryBytes),
-                        "payloads_size_bytes": JSONValue(collection.diskBytes),
-                        "num_points": JSONValue(collection.points), "num_vectors": JSONValue(collection.points),
-                        "optimizations": ["status": "ok", "optimizations": ["count": 0]], "async_scorer": false,
-                    ],
-                ]
-            ]
-            telemetry["transfers"] = []
-            telemetry["resharding"] = []
-        }
-        return .object(telemetry)
-    }
 
     /// What the system counts for the process; there is no allocator that could tell more.
     private static var memory: JSONValue {

@@ -4,6 +4,11 @@ import WireProtocol
 /// has no use for), but keeps and echoes all; members that Qdrant does not know are left out, as it does.
 /// Source: `CreateCollection` and `UpdateCollection` of `qdrant-openapi.json`.
 enum CollectionSettings {
+    struct Current: Sendable {
+        var configuration: CollectionConfiguration
+        var payloadSchema: JSONObject
+    }
+
     indirect enum Kind: Sendable {
         case unsigned(from: Int64 = 0, to: Int64 = .max)
         case number(ClosedRange<Double>? = nil)
@@ -260,5 +265,12 @@ enum CollectionSettings {
             vectors[name] = .object(vector)
         }
         request["sparse_vectors"] = .object(vectors)
+    }
+}
+
+extension VectorStore {
+    func settings(of collection: String) async throws -> CollectionSettings.Current {
+        let found = try await self.collection(collection)
+        return CollectionSettings.Current(configuration: found.configuration, payloadSchema: found.payloadSchema)
     }
 }

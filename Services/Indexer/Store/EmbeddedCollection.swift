@@ -84,6 +84,11 @@ final class EmbeddedCollection: Sendable {
     }
 
     var configuration: CollectionConfiguration { description.withLock { $0.configuration } }
+    var settings: CollectionSettings.Current {
+        description.withLock {
+            CollectionSettings.Current(configuration: $0.configuration, payloadSchema: $0.payloadSchema)
+        }
+    }
     var payloadSchema: JSONObject { description.withLock { $0.payloadSchema } }
 
     /// Changes what is echoed. The caller runs this on the store's writer thread.

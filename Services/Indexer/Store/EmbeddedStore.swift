@@ -170,6 +170,8 @@ final class EmbeddedStore: VectorStore {
         return await collection.describe()
     }
 
+    func settings(of collection: String) throws -> CollectionSettings.Current { try find(collection).settings }
+
     func aliases() -> [(alias: String, collection: String)] {
         catalogue.withLock { $0.aliases.map { (alias: $0.key, collection: $0.value) } }.sorted { $0.alias < $1.alias }
     }

@@ -10,6 +10,8 @@ protocol VectorStore: Sendable {
     /// False where there was none.
     func deleteCollection(_ name: String) async throws -> Bool
     func collection(_ name: String) async throws -> CollectionDescription
+    /// Of a description what costs nothing to know.
+    func settings(of collection: String) async throws -> CollectionSettings.Current
     func setPayloadSchema(_ field: String, _ schema: JSONValue?, in collection: String) async throws -> UInt64
 
     /// Alias and collection, sorted by alias.
