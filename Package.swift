@@ -12,6 +12,7 @@ let system: [Module] = [
     .system("COpenSSL", pkgConfig: "libcrypto", apt: "libssl-dev"),
     .system("COpenBLAS", pkgConfig: "openblas", apt: "libopenblas-dev"),
     .system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
+    .system("CSnowball", apt: "libstemmer-dev"),
     .c("CMalloc"),
     .c("CEpoll"),
     .c("CSimdjson", links: "simdjson"),
@@ -40,6 +41,7 @@ let domain: [Module] = [
     .library(
         "Datasources", uses: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "WireProtocol"],
         resources: ["Migrations"]),
+    .library("Lexical", uses: ["CSnowball", "FastJSON", "WireProtocol"]),
     .library(
         "ServiceClients",
         uses: ["FastJSON", "HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
@@ -80,6 +82,7 @@ let tests: [Module] =
         .tests(
             of: "Datasources",
             with: ["Crypto", "FastJSON", "Postgres", "ServiceRuntime", "TestServers", "WireProtocol"]),
+        .tests(of: "Lexical", with: ["FastJSON", "WireProtocol"]),
         .bench("Bench", uses: ["Redis", "ServiceRuntime", "WireProtocol", "WorkQueue"]),
         .tests(
             of: "ServiceClients", with: ["HTTPClient", "HTTPServer", "Resilience", "ServiceRuntime", "WireProtocol"]),
@@ -89,14 +92,15 @@ let tests: [Module] =
 
 /// One row of the table.
 struct Module {
-    enum Kind { case system(pkgConfig: String, apt: String), c(links: String?), library, service, tests }
+    enum Kind { case system(pkgConfig: String?, apt: String), c(links: String?), library, service, tests }
     var name: String
     var kind: Kind
     var uses: [String] = []
     var folder = "Shared"
     var resources: [String] = []
 
-    static func system(_ name: String, pkgConfig: String, apt: String) -> Module {
+    /// Without `pkgConfig` the module map names the library.
+    static func system(_ name: String, pkgConfig: String? = nil, apt: String) -> Module {
         Module(name: name, kind: .system(pkgConfig: pkgConfig, apt: apt))
     }
     static func c(_ name: String, links: String? = nil) -> Module { Module(name: name, kind: .c(links: links)) }

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 run=(pkg-config libpq-dev libhiredis-dev libcurl4-openssl-dev zlib1g-dev libssl-dev libsimdjson-dev libpcre2-dev
-     libopenblas-dev postgresql redis-server python3 python3-venv util-linux procps)
+     libopenblas-dev libstemmer-dev postgresql redis-server python3 python3-venv util-linux procps)
 test=(gcc libc6-dev wrk yamllint shellcheck)
 
 case "${1:-run}" in

@@ -1,0 +1,102 @@
+/// What a query asks of the words of records.
+package struct LexicalQuery: Sendable, Equatable {
+    /// All terms of the query: both stems of each word (a record has the one of its language), numbers, measures and codes.
+    package var terms = LexicalAnalyzer.Terms()
+    /// Those that are whole codes: what the user has copied from somewhere, and wants first.
+    package var codes = LexicalAnalyzer.Terms()
+    package var isEmpty: Bool { terms.indices.isEmpty }
+}
+
+extension LexicalAnalyzer {
+    /// The query that `text` is. Empty when nothing in it is a word or number, or all are stop words of a language.
+    package func query(_ text: String) -> LexicalQuery {
+        state.withLock { state in
+            var sink = QuerySink(lexicon: state.lexicon)
+            var text = text
+            text.withUTF8 { state.tokenizer.scan($0, into: &sink) }
+            return sink.query()
+        }
+    }
+}
+
+/// Gathers the terms of a query.
+struct QuerySink: Tokenizer.Sink {
+    private struct Found {
+        var bytes: [UInt8]
+        var isCode: Bool
+        var isStopWord: Bool
+        var place: Range<Int>
+    }
+    let lexicon: Lexicon
+    private var weights: [UInt32: Float] = [:]
+    private var codes: Set<UInt32> = []
+    /// What stands for itself, in order.
+    private var found: [Found] = []
+
+    init(lexicon: Lexicon) { self.lexicon = lexicon }
+
+    mutating func word(
+        _ bytes: UnsafeBufferPointer<UInt8>, _ role: Tokenizer.Role, isSpanish: Bool, at place: Range<Int>
+    ) {
+        let entry = lexicon.entry(for: bytes)
+        let isStopWord = entry.isEnglishStopWord || entry.isSpanishStopWord
+        if role == .token {
+            found.append(Found(bytes: Array(bytes), isCode: false, isStopWord: isStopWord, place: place))
+        }
+        if isStopWord { return }
+        add(entry.english, role)
+        add(entry.spanish, role)
+    }
+
+    mutating func code(_ bytes: UnsafeBufferPointer<UInt8>, _ role: Tokenizer.Role, at place: Range<Int>) {
+        let term = Term.index(bytes, in: .code)
+        add(term, role)
+        if role == .code { codes.insert(term) }
+        if role == .code || role == .token {
+            found.append(Found(bytes: Array(bytes), isCode: true, isStopWord: false, place: place))
+        }
+    }
+
+    private mutating func add(_ term: UInt32, _ role: Tokenizer.Role) {
+        let weight: Float = role == .part ? 0.5 : 1
+        weights[term] = max(weights[term] ?? 0, weight)
+    }
+
+    /// Neighbours are asked for as one word too: `note book`, `AB 1234`, `iphone 8` where a record has `iPhone8`.
+    private mutating func join() {
+        for count in 2...3 where found.count >= count {
+            for start in 0...(found.count - count) {
+                let run = found[start..<(start + count)]
+                // The whole of a code and its parts lie over each other: they are no neighbours.
+                if zip(run, run.dropFirst()).contains(where: { $0.place.upperBound > $1.place.lowerBound }) { continue }
+                let isCode = run.contains(where: \.isCode)
+                let bytes = run.flatMap(\.bytes)
+                if !isCode && (count > 2 || run.contains(where: \.isStopWord)) { continue }
+                if bytes.count > Tokenizer.longestTerm { continue }
+                bytes.withUnsafeBufferPointer { bytes in
+                    if isCode {
+                        add(Term.index(bytes, in: .code), .joined)
+                    } else {
+                        let entry = lexicon.entry(for: bytes)
+                        add(entry.english, .joined)
+                        add(entry.spanish, .joined)
+                    }
+                }
+            }
+        }
+    }
+
+    mutating func query() -> LexicalQuery {
+        join()
+        var query = LexicalQuery()
+        for (term, weight) in weights.sorted(by: { $0.key < $1.key }) {
+            query.terms.indices.append(term)
+            query.terms.values.append(weight)
+            if codes.contains(term) {
+                query.codes.indices.append(term)
+                query.codes.values.append(1)
+            }
+        }
+        return query
+    }
+}
