@@ -85,17 +85,21 @@ def stub():
     server.close()
 
 
-@pytest.fixture(scope="session")
-def stub_suite(request, stub):
-    """The suite over the stub embedding server, where every vector and every paid text can be checked."""
-    started, remove = make_suite(env={
+def stub_environment(stub):
+    return {
         "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "stub", "EMBEDDING_DIMENSIONS": str(stub.dimensions),
         "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "sk-of-the-stub",
         "EMBEDDING_BATCH_SIZE": str(BATCH_TEXTS), "EMBEDDING_CONCURRENCY": str(REQUESTS_IN_FLIGHT),
         "HARVEST_PAGE_ROWS": "300",
         # The dead are noticed sooner; tests that hold one hold it longer than this.
         "QUEUE_LEASE_SECONDS": "2", "PROCESSOR_LEASE_SECONDS": "2",
-    })
+    }
+
+
+@pytest.fixture(scope="session")
+def stub_suite(request, stub):
+    """The suite over the stub embedding server, where every vector and every paid text can be checked."""
+    started, remove = make_suite(env=stub_environment(stub))
     yield started
     remove(keep_logs=request.session.testsfailed > 0)
 

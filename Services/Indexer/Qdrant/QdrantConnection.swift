@@ -11,6 +11,8 @@ struct QdrantConnection: Sendable {
     let client: HTTPClient
     /// Sent as `api-key`.
     let apiKey: String?
+    /// Sends the key as a bearer token too: by it an indexer knows the suite itself.
+    var isBearer = false
     var backoff = Backoff(base: .milliseconds(100), cap: .seconds(2), attempts: 4)
     /// Of a read; a write that waits for the disk has four times as long.
     var timeout: Duration = .seconds(30)
@@ -23,7 +25,10 @@ struct QdrantConnection: Sendable {
         self.apiKey = apiKey
     }
 
-    var keyHeader: [(String, String)] { apiKey.map { [("api-key", $0)] } ?? [] }
+    var keyHeader: [(String, String)] {
+        guard let apiKey else { return [] }
+        return [("api-key", apiKey)] + (isBearer ? [("authorization", "Bearer \(apiKey)")] : [])
+    }
 
     /// A name as one segment of a path.
     static func segment(_ name: String) -> String {
@@ -107,7 +112,7 @@ struct QdrantConnection: Sendable {
         let said = (try? JSONReader.parse(response.body))?["status"]?["error"]?.string
         let text = said ?? "Qdrant answered \(response.status) and gave no reason"
         switch response.status {
-        case 401, 403: return .unavailable("Qdrant does not let the indexer in (\(response.status)): \(text)")
+        case 401, 403: return .unavailable("Qdrant does not allow it (\(response.status)): \(text)")
         case 404:
             if let id = missingPoint(in: text) { return .pointNotFound(id) }
             return .collectionNotFound(collection)

@@ -6,9 +6,15 @@ import WireProtocol
 struct QdrantStore: VectorStore {
     let qdrant: QdrantConnection
     /// Units: bytes of one request. Qdrant's own limit is 32 MiB; several smaller ones keep both sides busy.
-    var bodyBytes = 2 << 20
+    var bodyBytes: Int
     /// Requests under way at once, where their order does not matter.
     var concurrentRequests = 4
+    private let marker = IncarnationMarker()
+
+    init(qdrant: QdrantConnection, bodyBytes: Int = 2 << 20) {
+        self.qdrant = qdrant
+        self.bodyBytes = bodyBytes
+    }
 
     /// The member of a collection's `metadata` that tells it from another one that had its name. Qdrant keeps metadata since 1.16.
     static let incarnationKey = "suite_incarnation"
@@ -48,13 +54,7 @@ struct QdrantStore: VectorStore {
 
     func collection(_ name: String) async throws -> CollectionDescription {
         async let aliases = aliases()
-        var info = try await information(name)
-        if info.incarnation == nil {
-            // Somebody else made it, or made it again. Of several who see that at once the last one counts, for all.
-            let mark: JSONObject = ["metadata": Self.marked([:])["metadata"] ?? .null]
-            try await updateCollection(name, mark)
-            info = try await information(name)
-        }
+        let info = try await marker.marked(name, in: self)
         guard let incarnation = info.incarnation else {
             throw StoreError.unavailable("this Qdrant keeps no metadata of collections: 1.16 or newer is needed")
         }
@@ -65,7 +65,7 @@ struct QdrantStore: VectorStore {
             memoryBytes: 0)
     }
 
-    private func information(_ name: String) async throws -> QdrantCollection {
+    fileprivate func information(_ name: String) async throws -> QdrantCollection {
         QdrantCollection(try await qdrant.result("GET", QdrantConnection.path(name), collection: name))
     }
 
@@ -181,6 +181,27 @@ struct QdrantStore: VectorStore {
         try await qdrant.result(
             "POST", QdrantConnection.path(collection, path), JSONValue.object(body.members).serializedBytes,
             collection: collection)
+    }
+}
+
+/// Marks collections that somebody else has made, or made again. One at a time: two marks would be two incarnations. (Of several
+/// indexers that see such a collection at once the last one's mark counts, for all: then it is filled twice.)
+private actor IncarnationMarker {
+    private var underway: [String: Task<QdrantCollection, any Error>] = [:]
+
+    func marked(_ name: String, in store: QdrantStore) async throws -> QdrantCollection {
+        let info = try await store.information(name)
+        if info.incarnation != nil { return info }
+        if let other = underway[name] { return try await other.value }
+        let task = Task {
+            let info = try await store.information(name)
+            if info.incarnation != nil { return info }
+            try await store.updateCollection(name, ["metadata": QdrantStore.marked([:])["metadata"] ?? .null])
+            return try await store.information(name)
+        }
+        underway[name] = task
+        defer { underway[name] = nil }
+        return try await task.value
     }
 }
 

@@ -9,6 +9,7 @@ struct CollectionCopy: Sendable {
     let target: QdrantConnection
     /// `nil`: the collection's own name, and its aliases with it.
     let name: String?
+    var replaces = false
     /// Points that are read from both sides at the end.
     var samples = 200
 
@@ -22,8 +23,8 @@ struct CollectionCopy: Sendable {
         let information = try await source.information()
         let aliases = try await QdrantStore(qdrant: source.qdrant).aliases()
         let physical = aliases.first { $0.alias == source.name }?.collection ?? source.name
-        let upload = PointsUpload(qdrant: target, collection: name ?? physical)
-        _ = try await upload.prepare(information.request, payloadSchema: information.payloadSchema)
+        let upload = PointsUpload(qdrant: target, collection: name ?? physical, replaces: replaces)
+        try await upload.prepare(information.request, payloadSchema: information.payloadSchema)
         progress.begin(try await source.count())
         var sample = Sample(size: samples)
         var cursor = CollectionReader.Cursor()

@@ -7,6 +7,7 @@ struct PointsImport: Sendable {
     let qdrant: QdrantConnection
     /// `nil`: the collection that the file names.
     let collection: String?
+    var replaces = false
     /// Units: bytes of points in one request.
     var partBytes = 4 << 20
     var partPoints = 1000
@@ -17,8 +18,8 @@ struct PointsImport: Sendable {
         guard let first = try reader.next() else { throw TransferError("line 1 is missing: the file is empty") }
         let header = try PointsFileHeader(try Self.json(first, line: 1))
         let name = collection ?? header.collection
-        var upload = PointsUpload(qdrant: qdrant, collection: name)
-        _ = try await upload.prepare(header.configuration, payloadSchema: header.payloadSchema)
+        var upload = PointsUpload(qdrant: qdrant, collection: name, replaces: replaces)
+        try await upload.prepare(header.configuration, payloadSchema: header.payloadSchema)
         // A collection with what this program does not know (multivectors) is checked by its server alone.
         let checker = (try? CollectionConfiguration(request: header.configuration)).map { PointsChecker($0) }
         if checker == nil { upload.concurrentRequests = 1 }

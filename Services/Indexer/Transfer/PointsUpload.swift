@@ -6,6 +6,8 @@ import WireProtocol
 struct PointsUpload: Sendable {
     let qdrant: QdrantConnection
     let collection: String
+    /// The collection is made anew, under its aliases. What somebody else stores in it meanwhile is newer, and stays.
+    var replaces = false
     var concurrentRequests = 4
     /// Units: bytes of one request.
     var bodyBytes = 4 << 20
@@ -52,7 +54,7 @@ struct PointsUpload: Sendable {
         var writer = JSONWriter(reserving: part.bytes.count + 16)
         writer.raw("{\"points\":[")
         writer.raw(part.bytes)
-        writer.raw("]}")
+        writer.raw(replaces ? "],\"update_mode\":\"insert_only\"}" : "]}")
         do {
             _ = try await qdrant.send(
                 "PUT", QdrantConnection.path(collection, "/points?wait=true"), writer.bytes, collection: collection,
@@ -65,20 +67,25 @@ struct PointsUpload: Sendable {
     }
 
     /// The collection as described, and its payload indexes; one that is there must have the same vectors.
-    /// Answers whether it was made now.
-    func prepare(_ request: JSONObject, payloadSchema: JSONObject) async throws -> Bool {
+    func prepare(_ request: JSONObject, payloadSchema: JSONObject) async throws {
         let store = QdrantStore(qdrant: qdrant)
-        var isNew = false
+        var aliases: [AliasChange] = []
+        if replaces {
+            aliases = try await store.aliases().filter { $0.collection == collection }
+                .map { .create(alias: $0.alias, collection: collection) }
+            _ = try await store.deleteCollection(collection)
+        }
+        let reader = CollectionReader(qdrant: qdrant, name: collection)
         let existing: QdrantCollection
         do {
-            existing = try await CollectionReader(qdrant: qdrant, name: collection).information()
+            existing = try await reader.information()
         } catch StoreError.collectionNotFound {
             let body = JSONValue.object(QdrantStore.marked(request)).serializedBytes
             _ = try await qdrant.send(
                 "PUT", QdrantConnection.path(collection), body, collection: collection, isIdempotent: false,
                 waits: true)
-            isNew = true
-            existing = try await CollectionReader(qdrant: qdrant, name: collection).information()
+            if !aliases.isEmpty { try await store.changeAliases(aliases) }
+            existing = try await reader.information()
         }
         let (wanted, found) = (VectorShapes(request), VectorShapes(existing.request))
         guard wanted == found else {
@@ -88,7 +95,6 @@ struct PointsUpload: Sendable {
         for field in payloadSchema.members where existing.payloadSchema[field.name] == nil {
             _ = try await store.setPayloadSchema(field.name, field.value, in: collection)
         }
-        return isNew
     }
 }
 
