@@ -85,4 +85,29 @@ ptrdiff_t vector_find_number(const uint32_t *values, ptrdiff_t n, uint32_t wante
 ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t *flags, ptrdiff_t from, ptrdiff_t *positions,
                               ptrdiff_t capacity);
 
+/* An inverted index of sparse vectors. One writer adds slots in ascending order; `sparse_index_add` and `sparse_index_find` exclude each
+   other (the caller's lock), what was found is read without it. */
+typedef struct {
+    uint32_t slot;
+    float weight;
+} sparse_posting;
+typedef struct sparse_index sparse_index;
+sparse_index *sparse_index_create(void);
+void sparse_index_free(sparse_index *index);
+size_t sparse_index_bytes(const sparse_index *index);
+void sparse_index_add(sparse_index *index, uint32_t slot, const uint32_t *terms, const float *weights, size_t n);
+
+/* All that there is of one term at one moment, ascending by slot. */
+typedef struct {
+    const struct sparse_chunk *first;
+    uint32_t count;
+} sparse_postings;
+sparse_postings sparse_index_find(const sparse_index *index, uint32_t term);
+/* How many of the slots below `slots` have the term and their bit in `mask` (NULL: all). */
+uint32_t sparse_count(sparse_postings list, const uint64_t *mask, uint32_t slots);
+/* Offers every slot of [first, end) that is in `mask` and has a score other than 0: the sum of its weights times `weights`, one for
+   each of the `n` lists. */
+void sparse_scan(const sparse_postings *lists, const float *weights, size_t n, const uint64_t *mask, uint32_t first, uint32_t end,
+                 vector_heap *heap);
+
 uint32_t vector_crc32c(uint32_t seed, const void *bytes, size_t n);
