@@ -3,7 +3,8 @@ struct FilterEvaluation {
     let snapshot: Snapshot
     /// Where the points of `filter.ids` are.
     let located: [PointID: Int]
-    var vectorNames: [String] = [""]
+    /// By position; `nil` where the collection has no such vector any more.
+    var vectorNames: [String?] = [""]
 
     /// The live slots that match.
     func matches(_ filter: Filter) throws -> Bitmap {

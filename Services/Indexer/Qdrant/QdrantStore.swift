@@ -48,6 +48,18 @@ struct QdrantStore: VectorStore {
             waits: true)
     }
 
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws {
+        _ = try await qdrant.result(
+            "PUT", QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))"),
+            JSONValue.object(parameters).serializedBytes,
+            collection: collection, isIdempotent: false, waits: true)
+    }
+    func removeVector(_ name: String, from collection: String) async throws {
+        _ = try await qdrant.result(
+            "DELETE", QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))"),
+            collection: collection, waits: true)
+    }
+
     func deleteCollection(_ name: String) async throws -> Bool {
         try await qdrant.result("DELETE", QdrantConnection.path(name), collection: name, waits: true).bool ?? false
     }

@@ -254,11 +254,7 @@ enum CollectionSettings {
             guard var vector = vectors[name]?.object else {
                 throw StoreError.wrongInput("Not existing vector name error: \(name)")
             }
-            if let modifier = change["modifier"]?.string, modifier != vector["modifier"]?.string ?? "none" {
-                throw StoreError.wrongInput(
-                    "sparse_vectors.\(name).modifier: cannot be changed in the embedded store: create the collection anew"
-                )
-            }
+            if let modifier = change["modifier"] { vector["modifier"] = modifier }
             if let index = change["index"]?.object {
                 vector["index"] = .object(merged(vector["index"]?.object, with: index))
             }

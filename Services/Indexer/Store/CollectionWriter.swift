@@ -9,7 +9,7 @@ actor CollectionWriter {
 
     private let name: String
     private let folder: String
-    private let configuration: CollectionConfiguration
+    private var vectorNames: [String?]
     private let index: PointIndex
     private let syncer: LogSyncer
     var segment: Segment
@@ -26,7 +26,7 @@ actor CollectionWriter {
     ) {
         self.name = name
         self.folder = folder
-        self.configuration = configuration
+        vectorNames = configuration.vectorNames
         self.index = index
         self.syncer = syncer
         self.executor = executor
@@ -37,7 +37,7 @@ actor CollectionWriter {
         repair = opened.repair
     }
 
-    /// Throws: `diskFull` and `wrongInput` with nothing changed.
+    /// Throws: `diskFull`, `wrongInput` and `pointNotFound` with nothing changed.
     func apply(_ update: PointsUpdate, wait: Bool) async throws -> WriteOutcome {
         let (outcome, log) = try applyNow(update)
         if wait { try await syncer.synchronise(log) } else { syncer.synchroniseLater(log) }
@@ -45,23 +45,17 @@ actor CollectionWriter {
     }
 
     private func applyNow(_ update: PointsUpdate) throws -> (WriteOutcome, WriteAheadLog) {
-        if let failure = failure ?? log.failure {
-            throw StoreError.unusable(collection: name, reason: failure.description)
-        }
-        let changes =
-            switch update {
-            case .changes(let changes, nil, .upsert): changes
-            case .selected(let selection, let change): try resolve(selection, change)
-            case .changes:
-                throw StoreError.wrongInput("conditional upserts are not supported by the embedded store yet")
-            case .batch: throw StoreError.wrongInput("batches are not supported by the embedded store yet")
-            }
+        try checkUsable()
+        var points = PendingPoints(index)
+        if case .batch(let updates) = update { return (try applyBatch(Self.flat(updates), &points), log) }
+        let changes = try UpdateResolver(segment: segment, vectorNames: vectorNames).changes(of: update, &points)
         if changes.isEmpty { return (WriteOutcome(sequence: sequence), log) }
-        try PointApplier.reserve(changes, in: segment, index: index)
+        try PointApplier.reserve(changes, in: segment, points: points)
         try log.append(LogRecord.encode(sequence: sequence + 1, durable: log.durable, changes: changes))
         sequence += 1
         do {
-            let missing = try PointApplier.apply(changes, sequence: sequence, to: segment, index: index)
+            let missing = try PointApplier.apply(changes, sequence: sequence, to: segment, points: &points)
+            points.publish(segment, sequence: sequence)
             return (WriteOutcome(sequence: sequence, missing: missing), log)
         } catch {
             failure = .inputOutput("\(error)")  // logged, but not visible: the next start applies it
@@ -69,64 +63,71 @@ actor CollectionWriter {
         }
     }
 
-    private func resolve(_ selection: PointSelection, _ change: SelectedChange) throws -> [PointChange] {
-        let ids: [PointID]
-        let snapshot: Snapshot
-        let slots: [Int]
-        switch selection {
-        case .ids(let wanted):
-            let (moment, found) = index.snapshot(locating: wanted)
-            snapshot = moment
-            ids = wanted.filter { found[$0] != nil }
-            slots = ids.compactMap { found[$0] }
-        case .filter(let filter):
-            let (moment, located) = index.snapshot(locating: filter.ids)
-            snapshot = moment
-            let matches = try FilterEvaluation(snapshot: snapshot, located: located).matches(filter)
-            var found: [Int] = []
-            matches.forEachSlot { found.append($0) }
-            slots = found
-            ids = slots.map { PointID(snapshot.view.slot($0)) }
+    /// Each update sees what those before it did, so slots are written first, the log after them, and only then they are shown. Slots
+    /// of a batch that fails stay behind, dead, until a compaction.
+    private func applyBatch(_ updates: [PointsUpdate], _ points: inout PendingPoints) throws -> WriteOutcome {
+        var all: [PointChange] = []
+        for update in updates {
+            let changes = try UpdateResolver(segment: segment, vectorNames: vectorNames).changes(of: update, &points)
+            try PointApplier.reserve(changes, in: segment, points: points)
+            _ = try PointApplier.apply(changes, sequence: sequence + 1, to: segment, points: &points)
+            all += changes
         }
-        return try zip(ids, slots).map { id, slot in
-            switch change {
-            case .delete: return PointChange(id: id, effect: .delete)
-            case .clearPayload: return PointChange(id: id, effect: .payload(Array("{}".utf8)))
-            case .overwritePayload(let payload, nil):
-                return PointChange(id: id, effect: .payload(JSONValue.object(payload).serializedBytes))
-            case .overwritePayload, .setPayload(_, .some):
-                throw StoreError.wrongInput("key: is not supported by the embedded store yet")
-            case .deleteVectors:
-                throw StoreError.wrongInput("deletion of vectors is not supported by the embedded store yet")
-            case .setPayload(let members, nil):
-                var payload = try Payload.parse(snapshot.view.payload(of: slot))
-                for member in members.members { payload[member.name] = member.value }
-                return PointChange(id: id, effect: .payload(JSONValue.object(payload).serializedBytes))
-            case .deletePayloadKeys(let paths):
-                let payload = try Payload.parse(snapshot.view.payload(of: slot))
-                return PointChange(
-                    id: id, effect: .payload(JSONValue.object(Payload.excluding(paths, from: payload)).serializedBytes))
-            }
+        if all.isEmpty { return WriteOutcome(sequence: sequence) }
+        try log.append(LogRecord.encode(sequence: sequence + 1, durable: log.durable, changes: all))
+        sequence += 1
+        points.publish(segment, sequence: sequence)
+        return WriteOutcome(sequence: sequence)
+    }
+
+    private static func flat(_ updates: [PointsUpdate]) -> [PointsUpdate] {
+        updates.flatMap { update in
+            if case .batch(let inner) = update { flat(inner) } else { [update] }
         }
+    }
+
+    private func checkUsable() throws {
+        if let failure = failure ?? log.failure {
+            throw StoreError.unusable(collection: name, reason: failure.description)
+        }
+    }
+
+    // MARK: - Vectors that come and go
+
+    /// `save` makes the change durable; what it throws leaves everything as it was.
+    func change(to configuration: CollectionConfiguration, save: @Sendable () throws -> Void) throws {
+        try checkUsable()
+        let added = configuration.columns.filter { !segment.columns.contains($0) }
+        let removed = segment.columns.filter { !configuration.columns.contains($0) }
+        for column in added { try segment.add(column) }
+        do { try save() } catch {
+            for column in added { segment.remove(column) }
+            throw error
+        }
+        for column in removed { segment.remove(column) }
+        vectorNames = configuration.vectorNames
+        index.setVectors(segment.view, positions: configuration.positions)
     }
 
     // MARK: - Checkpoint and compaction (`CollectionCheckpoint` does the long part, elsewhere)
 
     var logBytes: Int { log.length }
     var timeSinceCheckpoint: Duration { ContinuousClock.now - lastCheckpoint }
-    var diskBytes: Int { log.length + segment.payloadEnd + segment.count * segment.sizes.reduce(48) { $0 + $1 * 4 } }
+    var diskBytes: Int { log.length + segment.diskBytes }
+    var memoryBytes: Int { segment.memoryBytes }
 
     /// A new log for the requests to come; the checkpoint covers all before it. `nil` when there is nothing to do.
     func beginCheckpoint(compacting: Bool) throws -> CheckpointPlan? {
         guard log.length > 0 || compacting || repair != nil else { return nil }
-        if let failure = failure ?? log.failure {
-            throw StoreError.unusable(collection: name, reason: failure.description)
-        }
+        try checkUsable()
         try log.synchronise()  // a tail can be torn in the last log only
         log = try WriteAheadLog(log.number + 1, in: folder)
+        var live = index.snapshot.live
+        live.grow(to: segment.count)  // slots of a batch that failed are behind what is shown
         return CheckpointPlan(
-            folder: folder, segment: segment, count: segment.count, payloadEnd: segment.payloadEnd,
-            live: index.snapshot.live, sequence: sequence, firstLog: log.number, previous: manifest)
+            folder: folder, generation: segment.generation, columns: segment.columns, files: segment.files,
+            view: segment.view, end: segment.end, live: live, sequence: sequence, firstLog: log.number,
+            previous: manifest)
     }
 
     func endCheckpoint(_ saved: Manifest) {
@@ -140,31 +141,29 @@ actor CollectionWriter {
 
     /// Brings the compacted segment up to date and shows it. `moved[s]` is where slot s went (`UInt32.max`: nowhere).
     func endCompaction(_ saved: Manifest, into compacted: Segment, moved: [UInt32]) throws {
+        // Vectors that came or went meanwhile.
+        for column in compacted.columns where !segment.columns.contains(column) { compacted.remove(column) }
+        for column in segment.columns where !compacted.columns.contains(column) { try compacted.add(column) }
         let (old, slots) = index.contents()
         var tail: [NewSlot] = []
         var moved = moved
-        var payloadBytes = 0
-        for slot in moved.count..<segment.count {
+        for slot in moved.count..<max(moved.count, old.count) {
             moved.append(old.live[slot] ? UInt32(compacted.count + tail.count) : .max)
             guard old.live[slot] else { continue }
-            tail.append(CollectionCheckpoint.copy(slot, of: old.view, vectors: configuration.vectors.count))
-            payloadBytes += old.view.payload(of: slot).count
+            tail.append(CollectionCheckpoint.copy(slot, of: old.view, columns: compacted.columns))
         }
-        try compacted.reserve(slots: tail.count, payloadBytes: payloadBytes)
+        try compacted.reserve(CollectionCheckpoint.room(for: tail, columns: compacted.columns))
         _ = try compacted.append(tail)
 
-        var snapshot = Snapshot(vectors: configuration.vectors.count)
-        snapshot.view = compacted.view
-        snapshot.count = compacted.count
+        var snapshot = Snapshot(vectors: old.present.count)
+        snapshot.grow(to: compacted.count, compacted.view)
         snapshot.sequence = old.sequence
-        snapshot.live = Bitmap(count: compacted.count)
-        snapshot.present = snapshot.present.map { _ in Bitmap(count: compacted.count) }
         old.live.forEachSlot { snapshot.show(Int(moved[$0]), vectors: old.view.slot($0).vectors) }
         index.replace(snapshot, slots: slots.mapValues { moved[Int($0)] })
-        let paths = segment.paths
+        let replaced = segment
         segment = compacted
         endCheckpoint(saved)
-        for path in paths { unlink(path) }
+        replaced.delete()
     }
 
     func synchronise() throws { try log.synchronise() }
@@ -174,104 +173,5 @@ actor CollectionWriter {
         if !log.isUnlinked, access("\(folder)/\(Manifest.fileName)", F_OK) == 0 { return true }
         failure = failure ?? .inputOutput("\(folder) was deleted while it was in use")
         return false
-    }
-}
-
-/// Turns changes into slots: the same way for a request and for a record read back at start.
-enum PointApplier {
-    static func reserve(_ changes: [PointChange], in segment: Segment, index: PointIndex) throws {
-        var slots = 0
-        var payloadBytes = 0
-        for change in changes {
-            switch change.effect {
-            case .upsert(_, let payload), .payload(let payload):
-                slots += 1
-                payloadBytes += payload.count
-            case .vectors, .dropVectors:
-                slots += 1
-                let slot = index.slots(of: [change.id]).first.flatMap { $0 }
-                payloadBytes += slot.map { Int(segment.view.slot($0).payload_length) } ?? 0
-            case .delete: break
-            }
-        }
-        try segment.reserve(slots: slots, payloadBytes: payloadBytes)
-    }
-
-    /// Answers the positions of the changes whose point does not exist although they need one.
-    static func apply(
-        _ changes: [PointChange], sequence: UInt64, to segment: Segment, index: PointIndex
-    ) throws -> [Int] {
-        var missing: [Int] = []
-        var start = 0
-        while start < changes.count {  // a point that comes twice is looked up again after its first change
-            var seen = Set<PointID>(minimumCapacity: changes.count - start)
-            var end = start
-            while end < changes.count, seen.insert(changes[end].id).inserted { end += 1 }
-            try applyRun(changes[start..<end], sequence: sequence, to: segment, index: index, missing: &missing)
-            start = end
-        }
-        return missing
-    }
-
-    private static func applyRun(
-        _ changes: ArraySlice<PointChange>, sequence: UInt64, to segment: Segment, index: PointIndex,
-        missing: inout [Int]
-    ) throws {
-        let old = index.slots(of: changes.map(\.id))
-        let view = segment.view
-        var slots: [NewSlot] = []
-        var placements: [PointIndex.Placement] = []
-        slots.reserveCapacity(changes.count)
-        placements.reserveCapacity(changes.count)
-        for (position, oldSlot) in zip(changes.indices, old) {
-            let change = changes[position]
-            var slot = NewSlot(
-                id: change.id, version: sequence, vectors: Array(repeating: .absent, count: segment.sizes.count),
-                payload: .bytes([]))
-            if let oldSlot {
-                slot.payload = .copy(of: view, slot: oldSlot)
-                let mask = view.slot(oldSlot).vectors
-                for vector in segment.sizes.indices where mask >> UInt64(vector) & 1 == 1 {
-                    slot.vectors[vector] = .copy(of: view, slot: oldSlot)
-                }
-            }
-            switch change.effect {
-            case .delete:
-                if oldSlot != nil { placements.append(PointIndex.Placement(id: change.id, slot: nil)) }
-                continue
-            case .upsert(let vectors, let payload):
-                slot.vectors = Array(repeating: .absent, count: segment.sizes.count)
-                for vector in vectors { slot.vectors[vector.position] = vector.source }
-                slot.payload = .bytes(payload)
-            case _ where oldSlot == nil:
-                missing.append(position)
-                continue
-            case .payload(let payload): slot.payload = .bytes(payload)
-            case .vectors(let vectors):
-                for vector in vectors { slot.vectors[vector.position] = vector.source }
-            case .dropVectors(let mask):
-                for vector in segment.sizes.indices where mask >> UInt64(vector) & 1 == 1 {
-                    slot.vectors[vector] = .absent
-                }
-            }
-            var mask: UInt64 = 0
-            for (vector, source) in slot.vectors.enumerated() {
-                if case .absent = source { continue }
-                mask |= 1 << UInt64(vector)
-            }
-            placements.append(PointIndex.Placement(id: change.id, slot: segment.count + slots.count, vectors: mask))
-            slots.append(slot)
-        }
-        _ = try segment.append(slots)
-        index.publish(placements, view: segment.view, count: segment.count, sequence: sequence)
-    }
-}
-
-extension PlacedVector {
-    fileprivate var source: NewSlot.VectorSource {
-        switch values {
-        case .dense(let values): .values(values)
-        case .sparse: preconditionFailure("no collection has sparse vectors")
-        }
     }
 }

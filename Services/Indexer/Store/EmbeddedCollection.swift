@@ -12,10 +12,8 @@ final class EmbeddedCollection: Sendable {
     let incarnation: String
     let index: PointIndex
     let writer: CollectionWriter
-    /// The vectors never change; what is echoed may.
     private let description: Mutex<(configuration: CollectionConfiguration, payloadSchema: JSONObject)>
-    private let vectors: [CollectionConfiguration.Vector]
-    private let pool: ScanPool
+    let pool: ScanPool
 
     static let descriptionFile = "collection.json"
 
@@ -36,7 +34,7 @@ final class EmbeddedCollection: Sendable {
         let temporary = "\(parent)/.new-\(incarnation)"
         let folder = "\(parent)/\(incarnation)"
         if mkdir(temporary, 0o700) != 0 { throw StoreFile.failure("cannot create", temporary) }
-        try OpenedCollection.create(in: temporary, sizes: configuration.vectors.map(\.size))
+        try OpenedCollection.create(in: temporary, columns: configuration.columns)
         try save(name, incarnation, configuration, payloadSchema: JSONObject(), in: temporary)
         if rename(temporary, folder) != 0 { throw StoreFile.failure("cannot create", folder) }
         try StoreFile.synchroniseFolder(parent)
@@ -52,17 +50,18 @@ final class EmbeddedCollection: Sendable {
         guard let name = value["name"]?.string, let incarnation = value["incarnation"]?.string,
             let request = value["config"]?.object
         else { throw StoreError.damaged(file: path, offset: 0, reason: "name, incarnation or config is missing") }
-        let configuration = try CollectionConfiguration(request: request)
+        let configuration = try CollectionConfiguration(
+            request: request, saved: value["positions"]?.object,
+            positions: value["next_position"]?.integer.map(Int.init))
         let log = surroundings.log.with(["collection": .string(name)])
-        let index = PointIndex(vectors: configuration.vectors.count)
+        let index = PointIndex(vectors: configuration.positions)
         let opened = try OpenedCollection(
-            folder: folder, sizes: configuration.vectors.map(\.size), index: index, acceptLoss: surroundings.acceptLoss,
+            folder: folder, columns: configuration.columns, index: index, acceptLoss: surroundings.acceptLoss,
             log: log)
         self.name = name
         self.folder = folder
         self.incarnation = incarnation
         self.index = index
-        vectors = configuration.vectors
         pool = surroundings.pool
         let payloadSchema = value["payload_schema"]?.object ?? JSONObject()
         index.snapshot.schema.replace(payloadSchema)
@@ -78,7 +77,8 @@ final class EmbeddedCollection: Sendable {
     ) throws {
         let value: JSONValue = [
             "name": .string(name), "incarnation": .string(incarnation), "config": .object(configuration.request),
-            "payload_schema": .object(payloadSchema),
+            "payload_schema": .object(payloadSchema), "positions": .object(configuration.savedPositions),
+            "next_position": JSONValue(configuration.positions),
         ]
         try StoreFile.replace("\(folder)/\(descriptionFile)", with: value.serializedBytes)
     }
@@ -102,29 +102,34 @@ final class EmbeddedCollection: Sendable {
         }
     }
 
+    /// Vectors may come and go with the change. The caller runs this on the store's writer thread.
+    func changeVectors(_ change: @Sendable (inout CollectionConfiguration) throws -> Void) async throws {
+        var configuration = configuration
+        try change(&configuration)
+        try await writer.change(to: configuration) { [configuration] in
+            try update { current, _ in current = configuration }
+        }
+    }
+
     // MARK: - Writes
 
     /// Checks every point and makes Cosine vectors length 1. Throws: `wrongInput` that lists the points at fault.
     func prepare(_ changes: [PointChange]) throws -> [PointChange] {
+        let fitter = VectorFitter(configuration: configuration)
         var problems: [String] = []
         var count = 0
         var prepared = changes
         for index in changes.indices {
+            func report(_ problem: String) {
+                count += 1
+                if problems.count < 10 { problems.append("\(problem) (point \(index), id \(changes[index].id))") }
+            }
             func check(_ placed: inout [PlacedVector]) {
-                for position in placed.indices {
-                    guard let problem = makeFit(&placed[position]) else { continue }
-                    count += 1
-                    if problems.count < 10 { problems.append("\(problem) (point \(index), id \(changes[index].id))") }
-                }
+                for position in placed.indices { fitter.fit(&placed[position]).map(report) }
             }
             func check(payload: [UInt8]) {
                 guard payload.count > Self.maximumPayload else { return }
-                count += 1
-                if problems.count < 10 {
-                    problems.append(
-                        "payload of \(payload.count) bytes is over the limit of \(Self.maximumPayload) (point \(index), id \(changes[index].id))"
-                    )
-                }
+                report("payload of \(payload.count) bytes is over the limit of \(Self.maximumPayload)")
             }
             switch prepared[index].effect {
             case .upsert(var placed, let payload):
@@ -148,33 +153,17 @@ final class EmbeddedCollection: Sendable {
     }
     static let maximumPayload = 16 << 20
 
-    /// What is wrong with it; nothing: it is ready to be stored or compared.
-    private func makeFit(_ vector: inout PlacedVector) -> String? {
-        let expected = vectors[vector.position]
-        guard case .dense(var numbers) = vector.values else {
-            return "Conversion between sparse and regular vectors failed for vector `\(expected.name)`"
+    private func prepare(_ update: PointsUpdate) throws -> PointsUpdate {
+        switch update {
+        case .changes(let changes, let filter, let mode):
+            .changes(try prepare(changes), onlyIf: filter, mode: mode)
+        case .selected: update
+        case .batch(let updates): .batch(try updates.map(prepare))
         }
-        guard numbers.count == expected.size else {
-            let name = expected.name.isEmpty ? "" : " for vector `\(expected.name)`"
-            return "Vector dimension error: expected dim: \(expected.size), got \(numbers.count)\(name)"
-        }
-        vector.values = .dense([])  // so that `numbers` is changed in place
-        let problem: String? = numbers.withUnsafeMutableBufferPointer { values in
-            guard vector_is_finite(values.baseAddress, values.count) == 1 else {
-                return "vector `\(expected.name)` has a number that float32 cannot hold"
-            }
-            if expected.distance == .cosine { vector_normalise(values.baseAddress, values.count) }
-            return nil
-        }
-        vector.values = .dense(numbers)
-        return problem
     }
 
     func apply(_ update: PointsUpdate, wait: Bool) async throws -> WriteOutcome {
-        if case .changes(let changes, let filter, let mode) = update {
-            return try await writer.apply(.changes(try prepare(changes), onlyIf: filter, mode: mode), wait: wait)
-        }
-        return try await writer.apply(update, wait: wait)
+        try await writer.apply(try prepare(update), wait: wait)
     }
 
     // MARK: - Reads
@@ -202,15 +191,11 @@ final class EmbeddedCollection: Sendable {
         return try await pool.run { [self] in
             let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])
             let mask = try matches(request.filter, snapshot, located)
-            var slots = [UInt32](repeating: 0, count: min(request.limit, snapshot.liveCount) + 1)
-            let blocks: [UnsafePointer<vector_slot>?] = snapshot.view.blocks.map { $0.slots }
-            var from = (request.offset ?? PointID(number: 0)).slot
-            let found = vector_smallest_ids(
-                blocks, UInt32(Block.shift), UInt32(snapshot.count), mask.words, &from, &slots, UInt32(slots.count))
-            let page = slots.prefix(min(Int(found), request.limit))
-            let points = try page.map { try point(Int($0), of: snapshot, request.fields) }
-            let next = Int(found) > request.limit ? PointID(snapshot.view.slot(Int(slots[request.limit]))) : nil
-            return withExtendedLifetime(snapshot) { ScrollPage(points: points, next: next) }
+            let limit = min(request.limit, snapshot.liveCount)
+            let slots = snapshot.smallestIDs(in: mask, from: request.offset ?? PointID(number: 0), limit: limit + 1)
+            let points = try slots.prefix(limit).map { try point(Int($0), of: snapshot, request.fields) }
+            let next = slots.count > limit ? PointID(snapshot.view.slot(Int(slots[limit]))) : nil
+            return ScrollPage(points: points, next: next)
         }
     }
 
@@ -240,64 +225,16 @@ final class EmbeddedCollection: Sendable {
         }
     }
 
-    func query(_ query: QueryRequest) async throws -> [StoredPoint] {
-        guard query.prefetch.isEmpty else {
-            throw StoreError.wrongInput("prefetch: is not supported by the embedded store yet")
-        }
-        let nearest: VectorTarget
-        switch query.query {
-        case .nearest(let target)?: nearest = target
-        case nil:
-            guard query.offset == 0 else {
-                throw StoreError.wrongInput("offset: is not supported without a query by the embedded store yet")
-            }
-            let page = ScrollRequest(filter: query.filter, limit: query.limit, fields: query.fields)
-            return try await scroll(page).points.map { point in
-                var point = point
-                point.score = 0
-                return point
-            }
-        case .fusion?, .orderBy?, .sample?:
-            throw StoreError.wrongInput("query: is not supported by the embedded store yet")
-        }
-        return try await pool.run { [self] in
-            guard let position = vectors.firstIndex(where: { $0.name == query.using }) else {
-                throw StoreError.wrongInput("Not existing vector name error: \(query.using)")
-            }
-            let vector = vectors[position]
-            var wanted = query.filter?.ids ?? []
-            if case .point(let id) = nearest { wanted.insert(id) }
-            let (snapshot, located) = index.snapshot(locating: wanted)
-            var mask = snapshot.present[position]
-            if let filter = query.filter { mask.formIntersection(try matches(filter, snapshot, located)) }
-
-            var target: PlacedVector
-            switch nearest {
-            case .values(let values): target = PlacedVector(position: position, values: values)
-            case .point(let id):
-                guard let slot = located[id] else { throw StoreError.pointNotFound(id) }
-                guard snapshot.present[position][slot] else {
-                    throw StoreError.wrongInput("point \(id) has no vector `\(query.using)`")
-                }
-                let floats = snapshot.view.floats(position, of: slot, size: vector.size)
-                target = PlacedVector(
-                    position: position, values: .dense(Array(UnsafeBufferPointer(start: floats, count: vector.size))))
-                mask[slot] = false
-            }
-            if let problem = makeFit(&target) { throw StoreError.wrongInput(problem) }
-            guard case .dense(let numbers) = target.values else { return [] }
-
-            let scan = VectorScan(
-                snapshot: snapshot, mask: mask, vector: position, size: vector.size, distance: vector.distance)
-            let wantedCount = min(query.offset + query.limit, snapshot.liveCount)
-            let found = try await scan.best(wantedCount, near: numbers, exact: query.exact, pool: pool)
-            return try found.dropFirst(query.offset).compactMap { candidate in
-                let score = vector.distance.presented(candidate.score)
-                if let threshold = query.scoreThreshold {
-                    guard vector.distance.largerIsBetter ? score >= threshold : score <= threshold else { return nil }
-                }
-                var point = try point(Int(candidate.slot), of: snapshot, query.fields)
-                point.score = score
+    /// Best first.
+    func query(_ request: QueryRequest) async throws -> [StoredPoint] {
+        try await pool.run { [self] in
+            let (snapshot, located) = index.snapshot(locating: request.ids)
+            let query = CollectionQuery(
+                snapshot: snapshot, located: located, configuration: configuration, pool: pool)
+            return try await query.hits(of: request).map { hit in
+                var point = try point(hit.slot, of: snapshot, request.fields)
+                point.score = hit.score
+                point.orderValue = hit.orderValue
                 return point
             }
         }
@@ -305,8 +242,9 @@ final class EmbeddedCollection: Sendable {
 
     private func matches(_ filter: Filter?, _ snapshot: Snapshot, _ located: [PointID: Int]) throws -> Bitmap {
         guard let filter else { return snapshot.live }
-        return try FilterEvaluation(snapshot: snapshot, located: located, vectorNames: vectors.map(\.name)).matches(
-            filter)
+        return try FilterEvaluation(snapshot: snapshot, located: located, vectorNames: configuration.vectorNames)
+            .matches(
+                filter)
     }
 
     private func point(_ slot: Int, of snapshot: Snapshot, _ fields: PointFields) throws -> StoredPoint {
@@ -327,32 +265,31 @@ final class EmbeddedCollection: Sendable {
                 ).serializedBytes
         }
         if point.payload?.isEmpty == true { point.payload = Array("{}".utf8) }
+        let configuration = configuration
         let names: [String]?
         switch fields.vectors {
         case .none: return point
         case .all: names = nil
         case .named(let wanted):
             names = wanted
-            if let unknown = wanted.first(where: { name in !vectors.contains { $0.name == name } }) {
+            if let unknown = wanted.first(where: { configuration.position(of: $0) == nil }) {
                 throw StoreError.wrongInput("Not existing vector name error: \(unknown)")
             }
         }
+        let vectorNames = configuration.vectorNames
         point.vectors = []
-        for (position, vector) in vectors.enumerated() where record.vectors >> UInt64(position) & 1 == 1 {
-            guard names?.contains(vector.name) ?? true else { continue }
-            let floats = snapshot.view.floats(position, of: slot, size: vector.size)
-            point.vectors?.append((vector.name, .dense(Array(UnsafeBufferPointer(start: floats, count: vector.size)))))
+        for column in snapshot.view.columns where record.vectors >> UInt64(column.position) & 1 == 1 {
+            guard let name = vectorNames[column.position], names?.contains(name) ?? true else { continue }
+            point.vectors?.append((name, try snapshot.view.values(column, of: slot)))
         }
         return point
     }
 
     func describe() async -> CollectionDescription {
         let (configuration, schema) = description.withLock { $0 }
-        let snapshot = index.snapshot
-        let codes = vectors.reduce(0) { $0 + vector_code_stride($1.size) + 4 }
         return CollectionDescription(
-            name: name, configuration: configuration, incarnation: incarnation, points: snapshot.liveCount,
-            payloadSchema: schema, diskBytes: await writer.diskBytes, memoryBytes: snapshot.count * (codes + 48))
+            name: name, configuration: configuration, incarnation: incarnation, points: index.pointCount,
+            payloadSchema: schema, diskBytes: await writer.diskBytes, memoryBytes: await writer.memoryBytes)
     }
 
     // MARK: - Maintenance

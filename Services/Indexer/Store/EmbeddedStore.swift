@@ -129,10 +129,15 @@ final class EmbeddedStore: VectorStore {
         let collection = try find(name)
         let changes = try CollectionSettings.checked(change: changes)
         try await keeper.run {
-            try collection.update { configuration, _ in
-                try CollectionSettings.apply(changes, to: &configuration.request)
-            }
+            try collection.update { configuration, _ in try configuration.merge(changes) }
         }
+    }
+
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws {
+        try await find(collection).changeVectors { try $0.addVector(name, parameters) }
+    }
+    func removeVector(_ name: String, from collection: String) async throws {
+        try await find(collection).changeVectors { try $0.removeVector(name) }
     }
 
     func setPayloadSchema(_ field: String, _ schema: JSONValue?, in collection: String) async throws -> UInt64 {

@@ -15,7 +15,8 @@ struct LogRecord: Equatable {
     var durable: UInt64
     var body: Range<Int>
 
-    static func encode(sequence: UInt64, durable: UInt64, changes: [PointChange]) -> [UInt8] {
+    /// Throws: `wrongInput` where one request changes more than a record holds.
+    static func encode(sequence: UInt64, durable: UInt64, changes: [PointChange]) throws -> [UInt8] {
         var writer = RecordWriter(reserving: headerSize + changes.reduce(16) { $0 + 64 + $1.approximateSize })
         writer.integer(magic)
         writer.integer(UInt32(0))
@@ -24,6 +25,10 @@ struct LogRecord: Equatable {
         writer.integer(sequence)
         writer.integer(durable)
         writer.changes(changes)
+        guard writer.bytes.count - headerSize <= maximumBody else {
+            throw StoreError.wrongInput(
+                "the request changes \(changes.count) points with over \(maximumBody) bytes: divide it")
+        }
         writer.patch(UInt32(writer.bytes.count - headerSize), at: 8)
         writer.patch(writer.bytes.withUnsafeBytes { vector_crc32c(0, $0.baseAddress! + 8, $0.count - 8) }, at: 4)
         return writer.bytes
@@ -62,7 +67,7 @@ struct LogRecord: Equatable {
 extension PointChange {
     fileprivate var approximateSize: Int {
         switch effect {
-        case .upsert(let vectors, let payload): payload.count + vectors.reduce(0) { $0 + $1.approximateSize }
+        case .upsert(let vectors, let payload): vectors.reduce(payload.count) { $0 + $1.approximateSize }
         case .payload(let payload): payload.count
         case .vectors(let vectors): vectors.reduce(0) { $0 + $1.approximateSize }
         case .dropVectors, .delete: 8
@@ -96,16 +101,22 @@ private struct RecordWriter {
     mutating func vectors(_ vectors: [PlacedVector]) {
         integer(UInt8(vectors.count))
         for vector in vectors {
-            guard case .dense(let values) = vector.values else {
-                preconditionFailure("no collection has sparse vectors")
-            }
             integer(UInt8(vector.position))
-            integer(UInt32(values.count))
-            values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            switch vector.values {
+            case .dense(let values):
+                integer(UInt8(0))
+                integer(UInt32(values.count))
+                values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            case .sparse(let vector):
+                integer(UInt8(1))
+                integer(UInt32(vector.indices.count))
+                vector.indices.withUnsafeBytes { bytes.append(contentsOf: $0) }
+                vector.values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            }
         }
     }
     mutating func changes(_ changes: [PointChange]) {
-        integer(UInt8(1))  // format
+        integer(UInt8(2))  // format; 1 was before there were sparse vectors: a vector had no kind
         integer(UInt32(changes.count))
         for change in changes {
             integer(UInt8(change.id.kind))
@@ -134,6 +145,7 @@ private struct RecordWriter {
 private struct RecordReader {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
+    private var format: UInt8 = 0
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
     private mutating func take(_ count: Int) -> UnsafeRawBufferPointer? {
@@ -147,24 +159,41 @@ private struct RecordReader {
     private mutating func field() -> [UInt8]? {
         integer(UInt32.self).flatMap { take(Int($0)) }.map { Array($0) }
     }
+    private mutating func numbers<T: BitwiseCopyable>(_ count: Int, _: T.Type) -> [T]? {
+        take(count * MemoryLayout<T>.size).map { raw in
+            [T](unsafeUninitializedCapacity: count) { buffer, initialized in
+                UnsafeMutableRawBufferPointer(buffer).copyMemory(from: raw)
+                initialized = count
+            }
+        }
+    }
     private mutating func vectors() -> [PlacedVector]? {
         guard let count = integer(UInt8.self) else { return nil }
         var vectors: [PlacedVector] = []
         for _ in 0..<count {
-            guard let position = integer(UInt8.self), let size = integer(UInt32.self), let raw = take(Int(size) * 4)
-            else {
-                return nil
+            guard let position = integer(UInt8.self), let kind = format == 1 ? 0 : integer(UInt8.self),
+                let size = integer(UInt32.self).map(Int.init)
+            else { return nil }
+            switch kind {
+            case 0:
+                guard let values = numbers(size, Float.self) else { return nil }
+                vectors.append(PlacedVector(position: Int(position), values: .dense(values)))
+            case 1:
+                guard let indices = numbers(size, UInt32.self), let values = numbers(size, Float.self) else {
+                    return nil
+                }
+                let vector = SparseVector(indices: indices, values: values)
+                vectors.append(PlacedVector(position: Int(position), values: .sparse(vector)))
+            default: return nil
             }
-            let values = [Float](unsafeUninitializedCapacity: Int(size)) { buffer, initialized in
-                UnsafeMutableRawBufferPointer(buffer).copyMemory(from: raw)
-                initialized = Int(size)
-            }
-            vectors.append(PlacedVector(position: Int(position), values: .dense(values)))
         }
         return vectors
     }
     mutating func changes() -> [PointChange]? {
-        guard integer(UInt8.self) == 1, let count = integer(UInt32.self) else { return nil }
+        guard let format = integer(UInt8.self), (1...2).contains(format), let count = integer(UInt32.self) else {
+            return nil
+        }
+        self.format = format
         var changes: [PointChange] = []
         changes.reserveCapacity(min(Int(count), bytes.count / 18))
         for _ in 0..<count {

@@ -13,8 +13,8 @@ struct OpenedCollection {
     enum Repair { case checkpoint, rewrite }
 
     /// A new, empty collection in `folder`, which exists.
-    static func create(in folder: String, sizes: [Int]) throws {
-        _ = try Segment(folder: folder, generation: 1, sizes: sizes, create: true)
+    static func create(in folder: String, columns: [VectorColumn]) throws {
+        _ = try Segment(folder: folder, generation: 1, columns: columns, create: true)
         _ = try WriteAheadLog(1, in: folder)
         let manifest = Manifest()
         try StoreFile.replace("\(folder)/\(manifest.liveFileName)", with: [])
@@ -22,26 +22,26 @@ struct OpenedCollection {
     }
 
     /// Throws: `damaged` with the file and the place, unless `acceptLoss`.
-    init(folder: String, sizes: [Int], index: PointIndex, acceptLoss: Bool, log: Log) throws {
+    init(folder: String, columns: [VectorColumn], index: PointIndex, acceptLoss: Bool, log: Log) throws {
         let manifest = try Manifest(in: folder)
-        let segment = try Segment(folder: folder, generation: manifest.generation, sizes: sizes, create: false)
+        let segment = try Segment(folder: folder, generation: manifest.generation, columns: columns, create: false)
         var repair: Repair?
         for extent in manifest.extents {
-            let found = try segment.checksum(slots: extent.slots, payload: extent.payload)
-            for (position, path) in segment.paths.enumerated() where found[position] != extent.checksums[position] {
+            // A vector that came after this extent has no checksum in it.
+            for file in segment.files where extent.checksums[file.suffix] != nil {
+                let range = file.range(from: extent.start, to: extent.end)
+                if try file.checksum(range) == extent.checksums[file.suffix] { continue }
                 let problem = StoreError.damaged(
-                    file: path, offset: position == 1 ? extent.payload.lowerBound : extent.slots.lowerBound,
+                    file: file.file.path, offset: range.lowerBound,
                     reason:
-                        "the checksum of slots \(extent.slots.lowerBound) to \(extent.slots.upperBound) does not match")
+                        "the checksum of slots \(extent.start.slots) to \(extent.end.slots) does not match")
                 guard acceptLoss else { throw problem }
                 repair = .rewrite
                 log.error("segment.damage_accepted", ["reason": .string("\(problem)")])
             }
         }
-        try segment.load(count: manifest.slots, payloadEnd: manifest.payloadEnd)
-        Self.fill(
-            index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence,
-            vectors: sizes.count)
+        try segment.load(manifest.end)
+        Self.fill(index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence)
 
         var replay = LogReplay(folder: folder, after: manifest.sequence, acceptLoss: acceptLoss, log: log)
         let numbers = try WriteAheadLog.numbers(in: folder).filter { $0 >= manifest.firstLog }
@@ -53,8 +53,10 @@ struct OpenedCollection {
         var length = 0
         for number in numbers {
             length = try replay.run(number, isLast: number == numbers.last) { sequence, changes in
-                try PointApplier.reserve(changes, in: segment, index: index)
-                _ = try PointApplier.apply(changes, sequence: sequence, to: segment, index: index)
+                var points = PendingPoints(index)
+                try PointApplier.reserve(changes, in: segment, points: points)
+                _ = try PointApplier.apply(changes, sequence: sequence, to: segment, points: &points)
+                points.publish(segment, sequence: sequence)
             }
         }
         self.segment = segment
@@ -62,24 +64,24 @@ struct OpenedCollection {
         self.log = try WriteAheadLog(numbers[numbers.count - 1], in: folder, length: length)
         sequence = replay.sequence
         self.repair = repair ?? (replay.lostRecords ? .checkpoint : nil)
-        try Self.removeStrays(folder, manifest: manifest, vectors: sizes.count)
+        try Self.removeStrays(folder, manifest: manifest, columns: columns)
     }
 
     private static func live(_ manifest: Manifest, in folder: String) throws -> Bitmap {
         let path = "\(folder)/\(manifest.liveFileName)"
         let bytes = try StoreFile.content(of: path)
         let crc = bytes.withUnsafeBytes { vector_crc32c(0, $0.baseAddress, $0.count) }
-        guard crc == manifest.liveChecksum, bytes.count == (manifest.slots + 63) / 64 * 8 else {
+        guard crc == manifest.liveChecksum, bytes.count == (manifest.end.slots + 63) / 64 * 8 else {
             throw StoreError.damaged(file: path, offset: 0, reason: "the checksum does not match")
         }
         let words = bytes.withUnsafeBytes { raw in
             (0..<(bytes.count / 8)).map { raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
         }
-        return Bitmap(count: manifest.slots, words: words)
+        return Bitmap(count: manifest.end.slots, words: words)
     }
 
-    private static func fill(_ index: PointIndex, from segment: Segment, live: Bitmap, sequence: UInt64, vectors: Int) {
-        var snapshot = Snapshot(vectors: vectors)
+    private static func fill(_ index: PointIndex, from segment: Segment, live: Bitmap, sequence: UInt64) {
+        var snapshot = index.snapshot
         snapshot.view = segment.view
         snapshot.count = segment.count
         snapshot.sequence = sequence
@@ -95,8 +97,8 @@ struct OpenedCollection {
     }
 
     /// What an interrupted checkpoint or compaction left.
-    private static func removeStrays(_ folder: String, manifest: Manifest, vectors: Int) throws {
-        let kept = Set(Segment.names(generation: manifest.generation, vectors: vectors) + [manifest.liveFileName])
+    private static func removeStrays(_ folder: String, manifest: Manifest, columns: [VectorColumn]) throws {
+        let kept = Set(Segment.names(generation: manifest.generation, columns: columns) + [manifest.liveFileName])
         for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
             let isOldLog = name.hasPrefix("wal-") && (Int(name.dropFirst(4).dropLast(4)) ?? .max) < manifest.firstLog
             let isPart = name.hasPrefix("seg-") || name.hasPrefix("live-") || name.hasSuffix(".tmp")

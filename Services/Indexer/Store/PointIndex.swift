@@ -6,7 +6,7 @@ struct Snapshot: Sendable {
     /// Slots, dead ones included.
     var count = 0
     var live = Bitmap(count: 0)
-    /// For each vector: the live slots that have it.
+    /// For each vector, by position: the live slots that have it.
     var present: [Bitmap]
     var liveCount = 0
     var sequence: UInt64 = 0
@@ -52,11 +52,8 @@ final class PointIndex: Sendable {
     /// Shows new slots, which lie in `view` up to `count`. Only the collection's writer calls this.
     func publish(_ placements: [Placement], view: SegmentView, count: Int, sequence: UInt64) {
         state.withLock { state in
-            state.snapshot.view = view
-            state.snapshot.count = count
+            state.snapshot.grow(to: count, view)
             state.snapshot.sequence = sequence
-            state.snapshot.live.grow(to: count)
-            for vector in state.snapshot.present.indices { state.snapshot.present[vector].grow(to: count) }
             for placement in placements {
                 let old =
                     if let slot = placement.slot {
@@ -66,6 +63,21 @@ final class PointIndex: Sendable {
                     }
                 if let old { state.snapshot.clear(Int(old)) }
                 if let slot = placement.slot { state.snapshot.show(slot, vectors: placement.vectors) }
+            }
+        }
+    }
+
+    /// A vector came or went: those that are gone are no slot's.
+    func setVectors(_ view: SegmentView, positions: Int) {
+        state.withLock { state in
+            state.snapshot.view = view
+            for position in 0..<positions {
+                let none = Bitmap(count: state.snapshot.count)
+                if position == state.snapshot.present.count {
+                    state.snapshot.present.append(none)
+                } else if !view.has(position) {
+                    state.snapshot.present[position] = none
+                }
             }
         }
     }
@@ -85,6 +97,12 @@ final class PointIndex: Sendable {
 }
 
 extension Snapshot {
+    mutating func grow(to newCount: Int, _ newView: SegmentView) {
+        view = newView
+        count = newCount
+        live.grow(to: newCount)
+        for vector in present.indices { present[vector].grow(to: newCount) }
+    }
     mutating func clear(_ slot: Int) {
         guard live[slot] else { return }
         live[slot] = false
@@ -94,6 +112,8 @@ extension Snapshot {
     mutating func show(_ slot: Int, vectors: UInt64) {
         live[slot] = true
         liveCount += 1
-        for vector in present.indices where vectors >> UInt64(vector) & 1 == 1 { present[vector][slot] = true }
+        for column in view.columns where vectors >> UInt64(column.position) & 1 == 1 {
+            present[column.position][slot] = true
+        }
     }
 }

@@ -14,6 +14,8 @@ struct QueryRequest: Sendable {
     var scoreThreshold: Float?
     /// No one-byte codes: a scan of the vectors themselves.
     var exact = false
+    /// The points over which the inverse document frequencies of a sparse vector are computed. None: all that have it.
+    var idfCorpus: Filter?
     var fields = PointFields(payload: .none)
 }
 
@@ -26,6 +28,7 @@ struct Prefetch: Sendable {
     var limit = 10
     var scoreThreshold: Float?
     var exact = false
+    var idfCorpus: Filter?
 }
 
 enum Query: Sendable {

@@ -1,7 +1,7 @@
 import CVectorKernel
 import Foundation
 
-/// 16,384 slots in memory: views of the files, and the one-byte codes made from them.
+/// 16,384 slots in memory: views of the files, and what is made from them: one-byte codes, places of sparse rows.
 // A slot is written before the count that shows it is published, and never again.
 final class Block: @unchecked Sendable {
     static let shift = 14
@@ -18,15 +18,47 @@ final class Block: @unchecked Sendable {
         var code: UnsafeMutablePointer<UInt8> { codes.bytes.baseAddress!.assumingMemoryBound(to: UInt8.self) }
         var scale: UnsafeMutablePointer<Float> { scales.bytes.baseAddress!.assumingMemoryBound(to: Float.self) }
     }
-    let vectors: [Vectors]
+    struct SparseRows {
+        let source: SparseColumn
+        fileprivate let memory: MappedMemory
+        fileprivate var rows: UnsafeMutablePointer<SparseColumn.Row> {
+            memory.bytes.baseAddress!.assumingMemoryBound(to: SparseColumn.Row.self)
+        }
+    }
+    enum Column {
+        case dense(Vectors)
+        case sparse(SparseRows)
+    }
+    /// By position; `nil` where the collection has no such vector any more.
+    let columns: [Column?]
     private let slotMemory: MappedMemory
     var slots: UnsafePointer<vector_slot> {
         UnsafePointer(slotMemory.bytes.baseAddress!.assumingMemoryBound(to: vector_slot.self))
     }
 
-    init(vectors: [Vectors], slotMemory: MappedMemory) {
-        self.vectors = vectors
+    init(columns: [Column?], slotMemory: MappedMemory) {
+        self.columns = columns
         self.slotMemory = slotMemory
+    }
+    /// The same slots with another vector, or with one vector less. Who still reads this block is not disturbed.
+    func replacing(_ position: Int, with column: Column?) -> Block {
+        var columns = columns
+        while columns.count <= position { columns.append(nil) }
+        columns[position] = column
+        return Block(columns: columns, slotMemory: slotMemory)
+    }
+
+    func dense(_ position: Int) -> Vectors {
+        guard position < columns.count, case .dense(let vectors)? = columns[position] else {
+            preconditionFailure("vector \(position) is not a dense vector of this segment")
+        }
+        return vectors
+    }
+    func sparse(_ position: Int) -> SparseRows {
+        guard position < columns.count, case .sparse(let rows)? = columns[position] else {
+            preconditionFailure("vector \(position) is not a sparse vector of this segment")
+        }
+        return rows
     }
 }
 
@@ -34,7 +66,7 @@ final class Block: @unchecked Sendable {
 struct NewSlot {
     enum VectorSource {
         case absent
-        case values([Float])
+        case values(VectorValues)
         case copy(of: SegmentView, slot: Int)
     }
     enum PayloadSource {
@@ -43,26 +75,43 @@ struct NewSlot {
     }
     var id: PointID
     var version: UInt64
-    /// One for each vector of the collection.
+    /// By position.
     var vectors: [VectorSource]
     var payload: PayloadSource
 }
 
 /// What can be read of a segment up to some count.
 struct SegmentView: Sendable {
+    /// By position.
+    fileprivate(set) var columns: [VectorColumn] = []
     var blocks: [Block] = []
     var payloads: [MappedMemory] = []
 
+    func has(_ position: Int) -> Bool { columns.contains { $0.position == position } }
     func slot(_ index: Int) -> vector_slot { blocks[index >> Block.shift].slots[index & (Block.slots - 1)] }
-    func floats(_ vector: Int, of slot: Int, size: Int) -> UnsafePointer<Float> {
-        blocks[slot >> Block.shift].vectors[vector].floats + (slot & (Block.slots - 1)) * size
+    func floats(_ position: Int, of slot: Int, size: Int) -> UnsafePointer<Float> {
+        blocks[slot >> Block.shift].dense(position).floats + (slot & (Block.slots - 1)) * size
     }
     /// Copies a row out of its file. Where single rows are looked at all over the file, looking through the mapping would make all
     /// of it this process' memory: the kernel maps 64 KB around each.
-    func readFloats(_ vector: Int, of slot: Int, into row: UnsafeMutableBufferPointer<Float>) throws {
-        let block = blocks[slot >> Block.shift].vectors[vector]
-        try block.source.read(
-            into: UnsafeMutableRawBufferPointer(row), at: block.offset + (slot & (Block.slots - 1)) * row.count * 4)
+    func readFloats(_ position: Int, of slot: Int, into row: UnsafeMutableBufferPointer<Float>) throws {
+        let vectors = blocks[slot >> Block.shift].dense(position)
+        try vectors.source.read(
+            into: UnsafeMutableRawBufferPointer(row), at: vectors.offset + (slot & (Block.slots - 1)) * row.count * 4)
+    }
+    func sparseRow(_ position: Int, of slot: Int) -> SparseColumn.Row {
+        blocks[slot >> Block.shift].sparse(position).rows[slot & (Block.slots - 1)]
+    }
+    func sparse(_ position: Int, of slot: Int) throws -> SparseVector {
+        try blocks[slot >> Block.shift].sparse(position).source.read(sparseRow(position, of: slot))
+    }
+    /// The vector of a slot that has it.
+    func values(_ column: VectorColumn, of slot: Int) throws -> VectorValues {
+        switch column.kind {
+        case .dense(let size):
+            .dense(Array(UnsafeBufferPointer(start: floats(column.position, of: slot, size: size), count: size)))
+        case .sparse: .sparse(try sparse(column.position, of: slot))
+        }
     }
     func payload(of slot: Int) -> UnsafeRawBufferPointer {
         let record = self.slot(slot)
@@ -73,8 +122,51 @@ struct SegmentView: Sendable {
     }
 }
 
-/// One generation of a collection's points: `seg-G-V.vec` (Float32 rows of the V-th vector), `seg-G.slots` (one `vector_slot`
-/// each) and `seg-G.pay` (payload bytes). Slots are only ever appended; a changed point gets a new slot, a compaction a new generation.
+/// How far a segment's files are filled.
+struct SegmentEnd: Sendable, Equatable {
+    var slots = 0
+    /// Units: bytes.
+    var payload = 0
+    /// By position. Units: bytes.
+    var sparse: [Int: Int] = [:]
+}
+
+/// One of a segment's files: what a checkpoint makes durable and checks.
+struct SegmentFile: Sendable {
+    enum Kind: Sendable { case slots, payload, dense(size: Int), sparse(position: Int) }
+    /// Its name behind the segment's: "slots", "pay", "0.vec", "1.sparse".
+    var suffix: String
+    var kind: Kind
+    var file: StoreFile
+
+    /// The bytes from one end to another.
+    func range(from start: SegmentEnd, to end: SegmentEnd) -> Range<Int> {
+        switch kind {
+        case .slots:
+            (start.slots * MemoryLayout<vector_slot>.stride)..<(end.slots * MemoryLayout<vector_slot>.stride)
+        case .payload: start.payload..<end.payload
+        case .dense(let size): (start.slots * size * 4)..<(end.slots * size * 4)
+        case .sparse(let position):
+            min(start.sparse[position] ?? 0, end.sparse[position] ?? 0)..<(end.sparse[position] ?? 0)
+        }
+    }
+
+    func checksum(_ range: Range<Int>) throws -> UInt32 {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var crc: UInt32 = 0
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: buffer.count) {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, range.upperBound - start)])
+            try file.read(into: part, at: start)
+            crc = vector_crc32c(crc, part.baseAddress, part.count)
+        }
+        return crc
+    }
+}
+
+/// One generation of a collection's points: `seg-G-V.vec` (Float32 rows of the V-th vector) or `seg-G-V.sparse` (`SparseColumn`),
+/// `seg-G.slots` (one `vector_slot` each) and `seg-G.pay` (payload bytes). Slots are only ever appended; a changed point gets a new
+/// slot, a compaction a new generation.
 // Changed by one owner at a time: the opener or compactor, then the collection's writer. Readers have a `SegmentView`.
 final class Segment: @unchecked Sendable {
     static let payloadChunk = 64 << 20
@@ -82,73 +174,182 @@ final class Segment: @unchecked Sendable {
     private static let run = 1024
 
     let generation: Int
-    let sizes: [Int]
-    private let vectorFiles: [StoreFile]
+    private let folder: String
+    private enum Store {
+        case dense(StoreFile, size: Int)
+        case sparse(SparseColumn)
+    }
+    /// By position.
+    private var stores: [Store?] = []
     private let slotFile: StoreFile
     private let payloadFile: StoreFile
     private(set) var view = SegmentView()
-    private(set) var count = 0
-    private(set) var payloadEnd = 0
-    private var reservedSlots = 0
-    private var reservedPayload = 0
+    private(set) var end = SegmentEnd()
+    private var reserved = SegmentEnd()
 
-    static func names(generation: Int, vectors: Int) -> [String] {
-        ["seg-\(generation).slots", "seg-\(generation).pay"] + (0..<vectors).map { "seg-\(generation)-\($0).vec" }
+    var count: Int { end.slots }
+    var columns: [VectorColumn] { view.columns }
+    /// One more than the highest position that it has.
+    var positions: Int { stores.count }
+
+    static func names(generation: Int, columns: [VectorColumn]) -> [String] {
+        ["seg-\(generation).slots", "seg-\(generation).pay"] + columns.map { name(generation, $0) }
+    }
+    private static func name(_ generation: Int, _ column: VectorColumn) -> String {
+        "seg-\(generation)-\(column.suffix)"
     }
 
-    init(folder: String, generation: Int, sizes: [Int], create: Bool) throws {
+    init(folder: String, generation: Int, columns: [VectorColumn], create: Bool) throws {
+        self.folder = folder
         self.generation = generation
-        self.sizes = sizes
-        let names = Self.names(generation: generation, vectors: sizes.count).map { "\(folder)/\($0)" }
-        slotFile = try StoreFile(names[0], create: create)
-        payloadFile = try StoreFile(names[1], create: create)
-        vectorFiles = try names.dropFirst(2).map { try StoreFile($0, create: create) }
-        if create { for file in files { try file.truncate(to: 0) } }
+        slotFile = try StoreFile("\(folder)/seg-\(generation).slots", create: create)
+        payloadFile = try StoreFile("\(folder)/seg-\(generation).pay", create: create)
+        if create { for file in [slotFile, payloadFile] { try file.truncate(to: 0) } }
+        for column in columns { try open(column, create: create) }
     }
 
-    private var files: [StoreFile] { [slotFile, payloadFile] + vectorFiles }
+    private func open(_ column: VectorColumn, create: Bool) throws {
+        let path = "\(folder)/\(Self.name(generation, column))"
+        // A vector that was added when the process ended: the collection has it, its file is not there yet.
+        let file = try StoreFile(path, create: create || access(path, F_OK) != 0)
+        if create { try file.truncate(to: 0) }
+        while stores.count <= column.position { stores.append(nil) }
+        switch column.kind {
+        case .dense(let size): stores[column.position] = .dense(file, size: size)
+        case .sparse: stores[column.position] = .sparse(SparseColumn(file))
+        }
+        view.columns.append(column)
+        view.columns.sort { $0.position < $1.position }
+    }
 
-    /// Takes over what a checkpoint recorded and makes the codes again from the vectors.
-    func load(count: Int, payloadEnd: Int) throws {
-        try addBlocks(for: count)
-        try addChunks(for: payloadEnd)
-        for (vector, size) in sizes.enumerated() where count > 0 {
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.run * size * 4, alignment: 64)
-            defer { buffer.deallocate() }
-            for start in stride(from: 0, to: count, by: Self.run) {
-                let rows = min(Self.run, count - start)
-                let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(rows * size * 4)])
-                try vectorFiles[vector].read(into: bytes, at: start * size * 4)
-                quantise(vector, UnsafePointer(bytes.bindMemory(to: Float.self).baseAddress!), rows: rows, from: start)
+    var files: [SegmentFile] {
+        [
+            SegmentFile(suffix: "slots", kind: .slots, file: slotFile),
+            SegmentFile(suffix: "pay", kind: .payload, file: payloadFile),
+        ]
+            + columns.compactMap { column in
+                switch stores[column.position] {
+                case .dense(let file, let size)?:
+                    SegmentFile(suffix: column.suffix, kind: .dense(size: size), file: file)
+                case .sparse(let store)?:
+                    SegmentFile(suffix: column.suffix, kind: .sparse(position: column.position), file: store.file)
+                case nil: nil
+                }
+            }
+    }
+
+    // MARK: - Vectors that come and go
+
+    /// Slots before this one do not have it.
+    func add(_ column: VectorColumn) throws {
+        try open(column, create: true)
+        reserved.sparse[column.position] = 0
+        if case .dense(let file, let size)? = stores[column.position] {
+            try file.truncate(to: count * size * 4)  // a hole
+            if reserved.slots > count {
+                try file.reserve(from: count * size * 4, count: (reserved.slots - count) * size * 4)
             }
         }
-        self.count = count
-        self.payloadEnd = payloadEnd
-        reservedSlots = count
-        reservedPayload = payloadEnd
+        for index in view.blocks.indices {
+            let memory = try blockColumn(column, block: index)
+            view.blocks[index] = view.blocks[index].replacing(column.position, with: memory)
+        }
     }
+    func remove(_ column: VectorColumn) {
+        stores[column.position] = nil
+        end.sparse[column.position] = nil
+        view.columns.removeAll { $0 == column }
+        for index in view.blocks.indices {
+            view.blocks[index] = view.blocks[index].replacing(column.position, with: nil)
+        }
+        unlink("\(folder)/\(Self.name(generation, column))")
+    }
+
+    // MARK: - Opening
+
+    /// Takes over what a checkpoint recorded and makes the codes and the inverted indexes again from the vectors.
+    func load(_ saved: SegmentEnd) throws {
+        try addBlocks(for: saved.slots)
+        try addChunks(for: saved.payload)
+        for (position, store) in stores.enumerated() where saved.slots > 0 {
+            switch store {
+            case .dense(let file, let size)?: try loadCodes(position, file, size: size, count: saved.slots)
+            case .sparse(let column)?: try loadRows(position, column, until: saved.sparse[position] ?? 0, saved.slots)
+            case nil: continue
+            }
+        }
+        end = saved
+        reserved = saved
+    }
+
+    private func loadCodes(_ position: Int, _ file: StoreFile, size: Int, count: Int) throws {
+        let length = count * size * 4
+        // Only a vector that was added after the last checkpoint can have a short file: its checksums cover what they cover.
+        if try file.size < length { try file.truncate(to: length) }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.run * size * 4, alignment: 64)
+        defer { buffer.deallocate() }
+        for start in stride(from: 0, to: count, by: Self.run) {
+            let rows = min(Self.run, count - start)
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(rows * size * 4)])
+            try file.read(into: bytes, at: start * size * 4)
+            quantise(
+                position, size, UnsafePointer(bytes.bindMemory(to: Float.self).baseAddress!), rows: rows, from: start)
+        }
+    }
+
+    private func loadRows(_ position: Int, _ column: SparseColumn, until end: Int, _ slots: Int) throws {
+        try column.forEachRow(until: end) { slot, offset, indices, count in
+            guard slot < slots else {
+                throw StoreError.damaged(file: column.file.path, offset: offset, reason: "a row of slot \(slot)")
+            }
+            show(column, position, slot: slot, offset: offset, indices, count)
+        }
+    }
+
+    /// The row is in the file at `offset`; weights follow the indices.
+    private func show(
+        _ column: SparseColumn, _ position: Int, slot: Int, offset: Int, _ indices: UnsafePointer<UInt32>, _ count: Int
+    ) {
+        view.blocks[slot >> Block.shift].sparse(position).rows[slot & (Block.slots - 1)] = SparseColumn.Row(
+            offset: UInt64(offset), count: UInt32(count))
+        (indices + count).withMemoryRebound(to: Float.self, capacity: count) { weights in
+            column.add(slot, indices, weights, count: count)
+        }
+    }
+
+    // MARK: - Appending
 
     /// Makes room for an append on disk, so that the append itself cannot fail for lack of it.
-    func reserve(slots: Int, payloadBytes: Int) throws {
-        let needed = count + slots
-        if needed > reservedSlots {
-            let goal = max(needed, reservedSlots + min(max(reservedSlots / 8, 256), Block.slots))
-            for (file, size) in zip(vectorFiles, sizes) {
-                try file.reserve(from: reservedSlots * size * 4, count: (goal - reservedSlots) * size * 4)
+    func reserve(_ room: SegmentEnd) throws {
+        let needed = count + room.slots
+        if needed > reserved.slots {
+            let goal = max(needed, reserved.slots + min(max(reserved.slots / 8, 256), Block.slots))
+            for case .dense(let file, let size)? in stores {
+                try file.reserve(from: reserved.slots * size * 4, count: (goal - reserved.slots) * size * 4)
             }
             let width = MemoryLayout<vector_slot>.stride
-            try slotFile.reserve(from: reservedSlots * width, count: (goal - reservedSlots) * width)
-            reservedSlots = goal
+            try slotFile.reserve(from: reserved.slots * width, count: (goal - reserved.slots) * width)
+            reserved.slots = goal
         }
         // What is skipped at a chunk's end is shorter than the payload that did not fit there.
-        let payloadNeeded = payloadEnd + payloadBytes * 2
-        if payloadNeeded > reservedPayload {
-            let goal = max(payloadNeeded, reservedPayload + min(max(reservedPayload / 8, 64 << 10), Self.payloadChunk))
-            try payloadFile.reserve(from: reservedPayload, count: goal - reservedPayload)
-            reservedPayload = goal
+        let payloadNeeded = end.payload + room.payload * 2
+        if payloadNeeded > reserved.payload {
+            try Self.grow(payloadFile, &reserved.payload, to: payloadNeeded)
+        }
+        for (position, bytes) in room.sparse {
+            guard position < stores.count, case .sparse(let column)? = stores[position] else { continue }
+            let goal = (end.sparse[position] ?? 0) + bytes
+            if goal > reserved.sparse[position] ?? 0 {
+                try Self.grow(column.file, &reserved.sparse[position, default: 0], to: goal)
+            }
         }
         try addBlocks(for: needed)
         try addChunks(for: payloadNeeded)
+    }
+    private static func grow(_ file: StoreFile, _ reserved: inout Int, to needed: Int) throws {
+        let goal = max(needed, reserved + min(max(reserved / 8, 64 << 10), payloadChunk))
+        try file.reserve(from: reserved, count: goal - reserved)
+        reserved = goal
     }
 
     /// Appends behind what is published. Answers the first of the new slots.
@@ -162,37 +363,83 @@ final class Segment: @unchecked Sendable {
 
     private func appendRun(_ slots: ArraySlice<NewSlot>) throws {
         var records = try appendPayloads(slots)
-        for (vector, size) in sizes.enumerated() {
-            var rows = [Float](repeating: 0, count: slots.count * size)
-            try rows.withUnsafeMutableBufferPointer { rows in
-                for (row, slot) in slots.enumerated() {
-                    let target = rows.baseAddress! + row * size
-                    switch slot.vectors[vector] {
-                    case .absent: continue
-                    case .values(let values):
-                        values.withUnsafeBufferPointer { target.update(from: $0.baseAddress!, count: size) }
-                    case .copy(let view, let old):
-                        target.update(from: view.floats(vector, of: old, size: size), count: size)
-                    }
-                    records[row].vectors |= 1 << UInt64(vector)
-                }
-                try vectorFiles[vector].write(UnsafeRawBufferPointer(rows), at: count * size * 4)
-                quantise(vector, rows.baseAddress!, rows: slots.count, from: count)
+        for (position, store) in stores.enumerated() {
+            switch store {
+            case .dense(let file, let size)?: try appendRows(position, file, size: size, slots, &records)
+            case .sparse(let column)?: try appendRows(position, column, slots, &records)
+            case nil: continue
             }
         }
         try records.withUnsafeBytes { try slotFile.write($0, at: count * MemoryLayout<vector_slot>.stride) }
-        count += slots.count
+        end.slots += slots.count
+    }
+
+    private func appendRows(
+        _ position: Int, _ file: StoreFile, size: Int, _ slots: ArraySlice<NewSlot>, _ records: inout [vector_slot]
+    ) throws {
+        var rows = [Float](repeating: 0, count: slots.count * size)
+        try rows.withUnsafeMutableBufferPointer { rows in
+            for (row, slot) in slots.enumerated() {
+                let target = rows.baseAddress! + row * size
+                switch slot.vectors[position] {
+                case .absent: continue
+                case .values(.dense(let values)):
+                    values.withUnsafeBufferPointer { target.update(from: $0.baseAddress!, count: size) }
+                case .values(.sparse): preconditionFailure("a sparse vector where a dense one belongs")
+                case .copy(let view, let old):
+                    target.update(from: view.floats(position, of: old, size: size), count: size)
+                }
+                records[row].vectors |= 1 << UInt64(position)
+            }
+            try file.write(UnsafeRawBufferPointer(rows), at: count * size * 4)
+            quantise(position, size, rows.baseAddress!, rows: slots.count, from: count)
+        }
+    }
+
+    private func appendRows(
+        _ position: Int, _ column: SparseColumn, _ slots: ArraySlice<NewSlot>, _ records: inout [vector_slot]
+    ) throws {
+        let base = end.sparse[position] ?? 0
+        var bytes: [UInt8] = []
+        var starts: [(row: Int, offset: Int)] = []
+        for (row, slot) in slots.enumerated() {
+            let vector: SparseVector
+            switch slot.vectors[position] {
+            case .absent: continue
+            case .values(.sparse(let values)): vector = values
+            case .values(.dense): preconditionFailure("a dense vector where a sparse one belongs")
+            case .copy(let view, let old): vector = try view.sparse(position, of: old)
+            }
+            starts.append((row, bytes.count))
+            for number in [UInt32(count + row), UInt32(vector.indices.count)] {
+                withUnsafeBytes(of: number) { bytes.append(contentsOf: $0) }
+            }
+            vector.indices.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            vector.values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            records[row].vectors |= 1 << UInt64(position)
+        }
+        if bytes.isEmpty { return }
+        try bytes.withUnsafeBytes { bytes in
+            try column.file.write(bytes, at: base)
+            for (row, offset) in starts {
+                let indices = (bytes.baseAddress! + offset + SparseColumn.rowHeader).assumingMemoryBound(
+                    to: UInt32.self)
+                let terms = bytes.load(fromByteOffset: offset + 4, as: UInt32.self)
+                show(column, position, slot: count + row, offset: base + offset, indices, Int(terms))
+            }
+        }
+        end.sparse[position] = base + bytes.count
     }
 
     private func appendPayloads(_ slots: ArraySlice<NewSlot>) throws -> [vector_slot] {
         var records: [vector_slot] = []
         records.reserveCapacity(slots.count)
         var pending: [UInt8] = []
-        var pendingStart = payloadEnd
+        var pendingStart = end.payload
         func flush() throws {
             if !pending.isEmpty { try pending.withUnsafeBytes { try payloadFile.write($0, at: pendingStart) } }
             pending.removeAll(keepingCapacity: true)
-            pendingStart = payloadEnd
+            pendingStart = end.payload
         }
         for slot in slots {
             var record = slot.id.slot
@@ -202,32 +449,31 @@ final class Segment: @unchecked Sendable {
                 case .bytes(let bytes): bytes.count
                 case .copy(let view, let old): view.payload(of: old).count
                 }
-            if payloadEnd % Self.payloadChunk + length > Self.payloadChunk {
+            if end.payload % Self.payloadChunk + length > Self.payloadChunk {
                 try flush()
-                payloadEnd = (payloadEnd / Self.payloadChunk + 1) * Self.payloadChunk
-                pendingStart = payloadEnd
+                end.payload = (end.payload / Self.payloadChunk + 1) * Self.payloadChunk
+                pendingStart = end.payload
             }
             switch slot.payload {
             case .bytes(let bytes): bytes.withUnsafeBytes { pending.append(contentsOf: $0) }
             case .copy(let view, let old): pending.append(contentsOf: view.payload(of: old))
             }
-            record.payload_offset = UInt64(payloadEnd)
+            record.payload_offset = UInt64(end.payload)
             record.payload_length = UInt32(length)
-            payloadEnd += length
+            end.payload += length
             records.append(record)
         }
         try flush()
         return records
     }
 
-    private func quantise(_ vector: Int, _ floats: UnsafePointer<Float>, rows: Int, from first: Int) {
-        let size = sizes[vector]
+    private func quantise(_ position: Int, _ size: Int, _ floats: UnsafePointer<Float>, rows: Int, from first: Int) {
         let stride = vector_code_stride(size)
         var done = 0
         while done < rows {
             let row = (first + done) & (Block.slots - 1)
             let part = min(rows - done, Block.slots - row)
-            let block = view.blocks[(first + done) >> Block.shift].vectors[vector]
+            let block = view.blocks[(first + done) >> Block.shift].dense(position)
             vector_quantise_rows(
                 floats + done * size, size, part, block.code + row * stride, block.scale + row)
             done += part
@@ -236,17 +482,27 @@ final class Segment: @unchecked Sendable {
 
     private func addBlocks(for slots: Int) throws {
         while view.blocks.count * Block.slots < slots {
-            let first = view.blocks.count * Block.slots
-            let vectors = try zip(vectorFiles, sizes).map { file, size in
-                Block.Vectors(
-                    source: file, offset: first * size * 4,
-                    file: try file.map(at: first * size * 4, count: Block.slots * size * 4),
-                    codes: try MappedMemory(anonymous: Block.slots * vector_code_stride(size)),
-                    scales: try MappedMemory(anonymous: Block.slots * 4))
-            }
-            let width = MemoryLayout<vector_slot>.stride
+            let block = view.blocks.count
+            var parts = [Block.Column?](repeating: nil, count: stores.count)
+            for column in columns { parts[column.position] = try blockColumn(column, block: block) }
+            let width = Block.slots * MemoryLayout<vector_slot>.stride
             view.blocks.append(
-                Block(vectors: vectors, slotMemory: try slotFile.map(at: first * width, count: Block.slots * width)))
+                Block(columns: parts, slotMemory: try slotFile.map(at: block * width, count: width)))
+        }
+    }
+    private func blockColumn(_ column: VectorColumn, block: Int) throws -> Block.Column {
+        switch stores[column.position] {
+        case .dense(let file, let size)?:
+            let bytes = Block.slots * size * 4
+            return .dense(
+                Block.Vectors(
+                    source: file, offset: block * bytes, file: try file.map(at: block * bytes, count: bytes),
+                    codes: try MappedMemory(anonymous: Block.slots * vector_code_stride(size)),
+                    scales: try MappedMemory(anonymous: Block.slots * 4)))
+        case .sparse(let sparse)?:
+            let bytes = Block.slots * MemoryLayout<SparseColumn.Row>.stride
+            return .sparse(Block.SparseRows(source: sparse, memory: try MappedMemory(anonymous: bytes)))
+        case nil: preconditionFailure("vector \(column.position) has no file")
         }
     }
     private func addChunks(for bytes: Int) throws {
@@ -256,27 +512,20 @@ final class Segment: @unchecked Sendable {
         }
     }
 
-    /// Durable afterwards: everything appended before.
-    func synchronise() throws { for file in files { try file.synchronise() } }
-
-    /// The part of each file that a checkpoint adds, for its checksums.
-    func checksum(slots: Range<Int>, payload: Range<Int>) throws -> [UInt32] {
-        let width = MemoryLayout<vector_slot>.stride
-        let parts =
-            [(slotFile, (slots.lowerBound * width)..<(slots.upperBound * width)), (payloadFile, payload)]
-            + zip(vectorFiles, sizes).map { ($0, (slots.lowerBound * $1 * 4)..<(slots.upperBound * $1 * 4)) }
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-        defer { buffer.deallocate() }
-        return try parts.map { file, range in
-            var crc: UInt32 = 0
-            for start in stride(from: range.lowerBound, to: range.upperBound, by: buffer.count) {
-                let part = UnsafeMutableRawBufferPointer(
-                    rebasing: buffer[..<min(buffer.count, range.upperBound - start)])
-                try file.read(into: part, at: start)
-                crc = vector_crc32c(crc, part.baseAddress, part.count)
+    /// Units: bytes in memory, about.
+    var memoryBytes: Int {
+        stores.reduce(count * 48) { total, store in
+            switch store {
+            case .dense(_, let size)?: total + count * (vector_code_stride(size) + 4)
+            case .sparse(let column)?: total + column.bytes + count * MemoryLayout<SparseColumn.Row>.stride
+            case nil: total
             }
-            return crc
         }
     }
-    var paths: [String] { files.map(\.path) }
+    /// Units: bytes on disk, what is only reserved left out.
+    var diskBytes: Int {
+        files.reduce(0) { $0 + $1.range(from: SegmentEnd(), to: end).count }
+    }
+    /// Takes its files away. Who still reads them is not disturbed.
+    func delete() { for file in files { unlink(file.file.path) } }
 }

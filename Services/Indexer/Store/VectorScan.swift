@@ -5,9 +5,9 @@ struct VectorScan: Sendable {
     let snapshot: Snapshot
     /// What may be found: live, has the vector, passes the filter.
     let mask: Bitmap
-    let vector: Int
-    let size: Int
-    let distance: Distance
+    let vector: CollectionConfiguration.Vector
+    private var size: Int { vector.size }
+    private var distance: Distance { vector.distance }
 
     // The kernel's query is read-only once made.
     private final class Query: @unchecked Sendable {
@@ -48,10 +48,10 @@ struct VectorScan: Sendable {
         let row = UnsafeMutableBufferPointer<Float>.allocate(capacity: size)
         defer { row.deallocate() }
         for candidate in candidates {
-            try snapshot.view.readFloats(vector, of: Int(candidate.slot), into: row)
+            try snapshot.view.readFloats(vector.position, of: Int(candidate.slot), into: row)
             vector_heap_push(&heap, vector_dot(target, row.baseAddress, size), candidate.slot)
         }
-        return Self.sorted(&heap)
+        return heap.sorted()
     }
 
     private typealias ScanBlock =
@@ -69,7 +69,7 @@ struct VectorScan: Sendable {
         var heap = vector_heap_create(UInt32(capacity))
         defer { vector_heap_free(&heap) }
         for candidate in parts.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
-        return Self.sorted(&heap)
+        return heap.sorted()
     }
 
     private func scan(_ blocks: Range<Int>, capacity: Int, _ scanBlock: ScanBlock) -> [vector_candidate] {
@@ -81,14 +81,10 @@ struct VectorScan: Sendable {
                 let rows = min(Block.slots, snapshot.count - first)
                 guard rows > 0, let base = words.baseAddress else { break }
                 scanBlock(
-                    snapshot.view.blocks[index].vectors[vector], base + first / 64, UInt32(rows), UInt32(first), &heap)
+                    snapshot.view.blocks[index].dense(vector.position), base + first / 64, UInt32(rows), UInt32(first),
+                    &heap)
             }
         }
-        return Self.sorted(&heap)
-    }
-
-    private static func sorted(_ heap: inout vector_heap) -> [vector_candidate] {
-        vector_heap_sort(&heap)
-        return Array(UnsafeBufferPointer(start: heap.items, count: Int(heap.count)))
+        return heap.sorted()
     }
 }

@@ -7,6 +7,9 @@ protocol VectorStore: Sendable {
     func createCollection(_ name: String, _ configuration: CollectionConfiguration) async throws
     /// `changes` is a `PATCH /collections/{name}` body.
     func updateCollection(_ name: String, _ changes: JSONObject) async throws
+    /// `parameters` is a `PUT /collections/{collection}/vectors/{name}` body: `{"dense": {...}}` or `{"sparse": {...}}`.
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws
+    func removeVector(_ name: String, from collection: String) async throws
     /// False where there was none.
     func deleteCollection(_ name: String) async throws -> Bool
     func collection(_ name: String) async throws -> CollectionDescription

@@ -1,0 +1,211 @@
+import CVectorKernel
+import WireProtocol
+
+/// One query over one moment of a collection: its prefetches, what is done with them, and the points that are left.
+struct CollectionQuery: Sendable {
+    struct Hit: Sendable {
+        var slot: Int
+        var score: Float
+        var orderValue: JSONValue?
+    }
+    let snapshot: Snapshot
+    /// Where the points of `request.ids` are.
+    let located: [PointID: Int]
+    let configuration: CollectionConfiguration
+    let pool: ScanPool
+
+    /// Best first. Throws: `wrongInput`, `pointNotFound`.
+    func hits(of request: QueryRequest) async throws -> [Hit] {
+        var root = Prefetch(
+            prefetch: request.prefetch, query: request.query, using: request.using, filter: request.filter,
+            scoreThreshold: request.scoreThreshold, exact: request.exact, idfCorpus: request.idfCorpus)
+        let (end, overflow) = request.offset.addingReportingOverflow(request.limit)
+        root.limit = overflow ? .max : end
+        return Array(try await hits(of: root, in: Scope(filter: nil, mask: snapshot.live)).dropFirst(request.offset))
+    }
+
+    /// What a level of the query may find: the filters of the levels above, merged, and their slots.
+    private struct Scope {
+        var filter: Filter?
+        var mask: Bitmap
+    }
+
+    private func hits(of level: Prefetch, in outer: Scope) async throws -> [Hit] {
+        var inner = outer
+        let mentioned = level.query?.ids ?? []
+        if level.filter != nil || !mentioned.isEmpty {
+            var filter = level.filter
+            if !mentioned.isEmpty {
+                filter = (filter ?? Filter())
+                filter?.mustNot.append(.hasID(mentioned))
+            }
+            let merged = Filter.merging(outer.filter, filter)
+            inner = Scope(filter: merged, mask: try matches(merged))
+        }
+        if level.prefetch.isEmpty {
+            if case .fusion? = level.query {
+                throw StoreError.wrongInput("A fusion needs prefetches: there is nothing to fuse")
+            }
+            return try await base(level, inner.mask)
+        }
+        guard let query = level.query else {
+            throw StoreError.wrongInput(
+                "A query is needed to merge the prefetches. Can't have prefetches without defining a query.")
+        }
+        var lists: [[Hit]] = []
+        for prefetch in level.prefetch { lists.append(try await hits(of: prefetch, in: inner)) }
+        if case .fusion(let fusion) = query {
+            return fusion.fused(lists).prefix(level.limit).filter { hit in
+                level.scoreThreshold.map { hit.score >= $0 } ?? true
+            }
+        }
+        var candidates = Bitmap(count: snapshot.count)
+        for hit in lists.joined() { candidates[hit.slot] = true }
+        inner.mask.formIntersection(candidates)
+        return try await base(level, inner.mask)
+    }
+
+    private func matches(_ filter: Filter) throws -> Bitmap {
+        try FilterEvaluation(snapshot: snapshot, located: located, vectorNames: configuration.vectorNames).matches(
+            filter)
+    }
+
+    /// A query without prefetches, or over what they found.
+    private func base(_ level: Prefetch, _ mask: Bitmap) async throws -> [Hit] {
+        let limit = min(level.limit, snapshot.liveCount)
+        switch level.query {
+        case nil: return byID(mask, limit)
+        case .nearest(let target)?: return try await nearest(target, level, mask, limit)
+        case .orderBy(let order)?: return try ordered(order, mask, limit)
+        case .sample?: return sample(mask, limit)
+        case .fusion?: preconditionFailure("a fusion has prefetches")
+        }
+    }
+
+    // MARK: - Without vectors: the score says nothing, Qdrant's is 1
+
+    private func byID(_ mask: Bitmap, _ limit: Int) -> [Hit] {
+        snapshot.smallestIDs(in: mask, from: PointID(number: 0), limit: limit).map { Hit(slot: Int($0), score: 1) }
+    }
+
+    private func sample(_ mask: Bitmap, _ limit: Int) -> [Hit] {
+        var slots: [Int] = []
+        mask.forEachSlot { slots.append($0) }
+        let wanted = min(limit, slots.count)
+        for index in 0..<wanted { slots.swapAt(index, Int.random(in: index..<slots.count)) }
+        return slots.prefix(wanted).map { Hit(slot: $0, score: 1) }
+    }
+
+    private func ordered(_ order: OrderBy, _ mask: Bitmap, _ limit: Int) throws -> [Hit] {
+        try snapshot.ordered(by: order, in: mask, limit: limit).map { entry in
+            Hit(slot: entry.slot, score: 1, orderValue: entry.value.json)
+        }
+    }
+
+    // MARK: - By a vector
+
+    private func nearest(_ target: VectorTarget, _ level: Prefetch, _ mask: Bitmap, _ limit: Int) async throws -> [Hit]
+    {
+        let position = try position(of: level.using)
+        let values = try values(of: target, position, level.using)
+        var mask = mask
+        mask.formIntersection(snapshot.present[position])
+        switch values {
+        case .dense(let numbers):
+            guard let vector = configuration.vector(at: position) else { return [] }
+            let scan = VectorScan(snapshot: snapshot, mask: mask, vector: vector)
+            let found = try await scan.best(limit, near: numbers, exact: level.exact, pool: pool)
+            return found.map { Hit(slot: Int($0.slot), score: vector.distance.presented($0.score)) }.filter { hit in
+                guard let threshold = level.scoreThreshold else { return true }
+                return vector.distance.largerIsBetter ? hit.score > threshold : hit.score < threshold
+            }
+        case .sparse(let numbers):
+            guard let vector = configuration.sparseVector(at: position) else { return [] }
+            var corpus = snapshot.present[position]
+            if let filter = level.idfCorpus { corpus.formIntersection(try matches(filter)) }
+            let scan = SparseScan(snapshot: snapshot, mask: mask, vector: vector, corpus: corpus)
+            let found = await scan.best(limit, near: numbers, pool: pool)
+            return found.map { Hit(slot: Int($0.slot), score: $0.score) }.filter { hit in
+                level.scoreThreshold.map { hit.score > $0 } ?? true
+            }
+        }
+    }
+
+    private func position(of name: String) throws -> Int {
+        guard let position = configuration.position(of: name), snapshot.view.has(position) else {
+            throw StoreError.wrongInput("Not existing vector name error: \(name)")
+        }
+        return position
+    }
+
+    /// Ready to be compared.
+    private func values(of target: VectorTarget, _ position: Int, _ name: String) throws -> VectorValues {
+        var placed: PlacedVector
+        switch target {
+        case .values(let values): placed = PlacedVector(position: position, values: values)
+        case .point(let id):
+            guard let slot = located[id] else { throw StoreError.pointNotFound(id) }
+            guard let column = snapshot.view.columns.first(where: { $0.position == position }),
+                snapshot.present[position][slot]
+            else { throw StoreError.wrongInput("Point \(id) does not have the vector `\(name)`") }
+            placed = PlacedVector(position: position, values: try snapshot.view.values(column, of: slot))
+        }
+        if let problem = VectorFitter(configuration: configuration).fit(&placed) {
+            throw StoreError.wrongInput(problem)
+        }
+        return placed.values
+    }
+}
+
+extension Snapshot {
+    /// The slots of the smallest ids that are not below `from`, ascending.
+    func smallestIDs(in mask: Bitmap, from: PointID, limit: Int) -> ArraySlice<UInt32> {
+        var slots = [UInt32](repeating: 0, count: min(limit, liveCount + 1))
+        let blocks: [UnsafePointer<vector_slot>?] = view.blocks.map { $0.slots }
+        var first = from.slot
+        let found = withExtendedLifetime(self) {
+            vector_smallest_ids(
+                blocks, UInt32(Block.shift), UInt32(count), mask.words, &first, &slots, UInt32(slots.count))
+        }
+        return slots.prefix(Int(found))
+    }
+}
+
+extension Query {
+    /// The points that it mentions: it does not find them.
+    var ids: [PointID] {
+        if case .nearest(.point(let id)) = self { [id] } else { [] }
+    }
+}
+
+extension QueryRequest {
+    /// All that it and its filters mention: the caller looks up where they are.
+    var ids: Set<PointID> {
+        var ids = Set(query?.ids ?? []).union(filter?.ids ?? []).union(idfCorpus?.ids ?? [])
+        for prefetch in prefetch { prefetch.collect(&ids) }
+        return ids
+    }
+}
+
+extension Prefetch {
+    fileprivate func collect(_ ids: inout Set<PointID>) {
+        ids.formUnion(query?.ids ?? [])
+        ids.formUnion(filter?.ids ?? [])
+        ids.formUnion(idfCorpus?.ids ?? [])
+        for prefetch in prefetch { prefetch.collect(&ids) }
+    }
+}
+
+extension Filter {
+    /// Both, field by field as Qdrant merges them: the `should` of one is an alternative to the other's.
+    static func merging(_ outer: Filter?, _ inner: Filter?) -> Filter {
+        guard let outer, let inner else { return outer ?? inner ?? Filter() }
+        var merged = Filter(
+            must: outer.must + inner.must, mustNot: outer.mustNot + inner.mustNot, should: outer.should + inner.should)
+        merged.minShould = outer.minShould ?? inner.minShould
+        if let first = outer.minShould, let second = inner.minShould {
+            merged.minShould = (first.conditions + second.conditions, max(first.count, second.count))
+        }
+        return merged
+    }
+}

@@ -1,0 +1,70 @@
+import CVectorKernel
+import Foundation
+
+/// One exact search in the inverted index of a sparse vector: the points that share a term with the query, by the dot product.
+struct SparseScan: Sendable {
+    let snapshot: Snapshot
+    /// What may be found.
+    let mask: Bitmap
+    let vector: CollectionConfiguration.SparseVectorParameters
+    /// Whose terms are counted where `vector.idf`.
+    let corpus: Bitmap
+
+    // Read only. The column is in the snapshot's blocks as long as this is.
+    private struct Lists: @unchecked Sendable {
+        var postings: [sparse_postings]
+        var weights: [Float]
+    }
+    /// Fewer postings than this are gone through before another thread has woken up.
+    private static let parallelPostings = 1 << 20
+
+    /// The `wanted` best, best first; of equals the older slot first.
+    func best(_ wanted: Int, near query: SparseVector, pool: ScanPool) async -> [vector_candidate] {
+        guard wanted > 0, let block = snapshot.view.blocks.first else { return [] }
+        let column = block.sparse(vector.position).source
+        var lists = Lists(postings: column.postings(of: query.indices), weights: query.values)
+        if vector.idf { weigh(&lists) }
+        let total = lists.postings.reduce(0) { $0 + Int($1.count) }
+        if total == 0 { return [] }
+        let blocks = (snapshot.count + Block.slots - 1) / Block.slots
+        let parts = total >= Self.parallelPostings ? pool.slices(of: blocks) : [0..<blocks]
+        let found = await pool.map(parts) { [lists] part in scan(lists, part, capacity: wanted) }
+        if found.count == 1 { return found[0] }
+        var heap = vector_heap_create(UInt32(wanted))
+        defer { vector_heap_free(&heap) }
+        for candidate in found.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
+        return heap.sorted()
+    }
+
+    private func scan(_ lists: Lists, _ blocks: Range<Int>, capacity: Int) -> [vector_candidate] {
+        var heap = vector_heap_create(UInt32(capacity))
+        defer { vector_heap_free(&heap) }
+        let end = min(blocks.upperBound * Block.slots, snapshot.count)
+        sparse_scan(
+            lists.postings, lists.weights, lists.postings.count, mask.words, UInt32(blocks.lowerBound * Block.slots),
+            UInt32(end), &heap)
+        return heap.sorted()
+    }
+
+    /// Multiplies the query's weights by ln((N - n + 0.5) / (n + 0.5) + 1): N points have the vector, n of them the term.
+    private func weigh(_ lists: inout Lists) {
+        let points = Float(corpus.population)
+        let all = snapshot.count == corpus.population
+        for index in lists.postings.indices {
+            let slots = UInt32(snapshot.count)
+            let having = Float(
+                all
+                    ? sparse_count(lists.postings[index], nil, slots)
+                    : sparse_count(lists.postings[index], corpus.words, slots))
+            lists.weights[index] *= log((points - having + 0.5) / (having + 0.5) + 1)
+        }
+    }
+}
+
+extension vector_heap {
+    /// Best first; afterwards it is no heap any more.
+    mutating func sorted() -> [vector_candidate] {
+        vector_heap_sort(&self)
+        return Array(UnsafeBufferPointer(start: items, count: Int(count)))
+    }
+}
