@@ -129,6 +129,11 @@ struct CollectionService: Sendable {
 
     /// Removes the collection everywhere; what the suite knew of its records goes too.
     func delete(_ collection: VectorCollection) async throws {
+        // First, so that nothing fills again what is being removed.
+        for state in [VectorCollection.Version.State.building, .retired]
+        where collection.versions.contains(where: { $0.state == state }) {
+            _ = try await store.discardVersion(in: state, of: collection.name)
+        }
         for version in collection.versions {
             try await indexer.deleteCollection(version.physicalName)
             try await jobs.forgetCollection(physical: version.physicalName)

@@ -203,8 +203,26 @@ extension SyncJob {
         object["errorMessage"] = JSONValue(errorMessage)
         object["metadata"] = .object(metadata)
         object["options"] = .object(options.json)
+        if options.dryRun { object["estimate"] = estimate }
         object["createdAt"] = .string(createdAt.text)
         return object
+    }
+
+    /// What the sync that a dry run stands for would embed, and what that would cost with each provider of the embedder. Tokens are
+    /// guessed; what the cache has is not known beforehand.
+    private var estimate: JSONValue {
+        let embed = metadata["stats"]?["stages"]?["embed"]
+        let tokens = embed?["billedTokens"]?.integer ?? 0
+        let providers = (metadata["prices"]?.array ?? []).map { price -> JSONValue in
+            let cost = (price["costPerMillionTokens"]?.double ?? 0) * Double(tokens) / 1e6
+            return [
+                "provider": price["provider"] ?? .null, "model": price["model"] ?? .null,
+                "isCollections": .bool(price["provider"]?.string == space.provider), "cost": .number(cost),
+            ]
+        }
+        return [
+            "embeddings": embed?["requested"] ?? 0, "tokens": .integer(tokens), "providers": .array(providers),
+        ]
     }
 }
 

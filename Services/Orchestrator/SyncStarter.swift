@@ -63,9 +63,13 @@ struct SyncStarter: Sendable {
     ) async throws -> SyncJob {
         guard let space = version.space else { throw DatasourcesError.corrupt("version \(version.physicalName)") }
         try await collections.createInStore(version, distance: collection.distance)
+        var metadata: JSONObject = ["traceparent": .string(trace.traceparent)]
+        if options.dryRun {
+            metadata["prices"] = .array(try await embedder.providers(trace: trace).map(\.price))
+        }
         let job = try await jobs.create(
             datasourceID: datasource.id, collection: version.physicalName, space: space, type: kind, options: options,
-            metadata: ["traceparent": .string(trace.traceparent)])
+            metadata: metadata)
         failpoints.reach("orchestrator.after-create")
         log.with(trace).info(
             "job.created",
@@ -121,5 +125,15 @@ struct SyncStarter: Sendable {
         } catch {
             log.warning("job.hint_failed", ["job_id": .string(job.id), "error": .string("\(error)")])
         }
+    }
+}
+
+extension EmbedderClient.Provider {
+    /// As the estimate of a dry run reads it.
+    fileprivate var price: JSONValue {
+        [
+            "provider": .string(name), "model": .string(space.model),
+            "costPerMillionTokens": .number(costPerMillionTokens),
+        ]
     }
 }

@@ -271,36 +271,49 @@ extension SyncJobStore {
             ])
     }
 
-    /// A dry run: what would change, and nothing that changes it.
+    /// A dry run: what would change and what that would cost, and nothing that changes it.
     private func count(
         _ transaction: PostgresTransaction, _ draft: PageDraft, _ page: RecordPage, _ job: SyncJob
     ) async throws -> CommittedPage {
         let rows = try await transaction.query(
             """
-            SELECT count(*) FILTER (WHERE r.content_hash = n.hash), count(*) FILTER (WHERE r.content_hash <> n.hash AND r.text_hash = n.text)
-            FROM (SELECT $1::text AS collection, $2 AS datasource, * FROM unnest($3::text[], $4::bytea[], $5::bytea[]) OFFSET 0)
-                AS n(collection, datasource, key, hash, text)
+            SELECT n.position, r.content_hash = n.hash AS same
+            FROM (SELECT $1::text AS collection, $2 AS datasource, *
+                FROM unnest($3::text[], $4::bytea[], $5::bytea[]) WITH ORDINALITY OFFSET 0)
+                AS n(collection, datasource, key, hash, text, position)
             JOIN record_states r ON r.collection_id = n.collection AND r.datasource_id = n.datasource AND r.key = n.key
+            WHERE r.content_hash = n.hash OR (r.content_hash IS NOT NULL AND r.text_hash = n.text)
             """,
             [
                 .text(job.collection), .uuid(job.datasourceID), .textArray(draft.records.map(\.key)),
                 .byteaArray(draft.records.map(\.contentHash)), .byteaArray(draft.records.map(\.textHash)),
             ])
         var result = CommittedPage(batches: [], failed: draft.failures.count, deletes: draft.absent.count)
-        result.unchanged = job.options.force ? 0 : Int(rows[0].int(0) ?? 0)
-        result.payloadOnly = job.options.force ? 0 : Int(rows[0].int(1) ?? 0)
+        var known = Set<Int>()
+        for row in rows where !job.options.force {
+            known.insert(Int(row.int(0) ?? 0) - 1)
+            if row.bool(1) == true { result.unchanged += 1 } else { result.payloadOnly += 1 }
+        }
         result.upserts = draft.records.count - result.unchanged - result.payloadOnly
+        let tokens = draft.records.indices.filter { !known.contains($0) }.reduce(0) {
+            $0 + Self.estimatedTokens(of: draft.records[$1].text)
+        }
         _ = try await transaction.query(
             """
-            INSERT INTO sync_batches (job_id, read_seq, op, state, read, ok, skipped, failed, read_ms, process_ms)
-            VALUES ($1, $2, 'upsert', 'done', $3 + $4 + $5, $3, $4, $5, $6, $7)
+            INSERT INTO sync_batches (job_id, read_seq, op, state, read, ok, skipped, failed, read_ms, process_ms,
+                embeddings_requested, tokens_billed)
+            VALUES ($1, $2, 'upsert', 'done', $3 + $4 + $5, $3, $4, $5, $6, $7, $8, $9)
             """,
             [
                 .uuid(job.id), .int(page.readSequence), .int(Int64(result.upserts + result.payloadOnly)),
                 .int(Int64(result.unchanged)),
                 .int(Int64(result.failed)), .int(Int64(page.readMilliseconds)), .int(Int64(page.processMilliseconds)),
+                .int(Int64(result.upserts)), .int(Int64(tokens)),
             ])
         try await insertErrors(transaction, draft.failures, jobID: job.id)
         return result
     }
+
+    /// Four bytes a token, as in English prose; other languages and codes have up to twice as many.
+    private static func estimatedTokens(of text: String) -> Int { text.utf8.count / 4 + 1 }
 }

@@ -23,6 +23,7 @@ CONFIGURATION = os.environ.get("SUITE_CONFIGURATION", "debug")
 MODEL = os.environ.get("EMBEDDING_MODEL_DIR")
 # Of the suite over the stub: a killed embedder has at most so many requests, of so many texts, under way.
 BATCH_TEXTS, REQUESTS_IN_FLIGHT = 64, 2
+PRICE = 0.02   # dollars for a million tokens
 
 
 def pytest_configure(config):
@@ -90,7 +91,7 @@ def stub_environment(stub):
         "EMBEDDING_PROVIDER": "openai", "EMBEDDING_MODEL": "stub", "EMBEDDING_DIMENSIONS": str(stub.dimensions),
         "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "sk-of-the-stub",
         "EMBEDDING_BATCH_SIZE": str(BATCH_TEXTS), "EMBEDDING_CONCURRENCY": str(REQUESTS_IN_FLIGHT),
-        "HARVEST_PAGE_ROWS": "300",
+        "EMBEDDING_COST_PER_MILLION_TOKENS": str(PRICE), "HARVEST_PAGE_ROWS": "300",
         # The dead are noticed sooner; tests that hold one hold it longer than this.
         "QUEUE_LEASE_SECONDS": "2", "PROCESSOR_LEASE_SECONDS": "2",
     }

@@ -4,7 +4,7 @@ import time
 
 import ledger
 import pytest
-from conftest import Shop
+from conftest import PRICE, Shop
 from embedding_stub import vector
 from suite import request
 
@@ -44,6 +44,9 @@ class Shelf:
     def rebuild(self, **body):
         body.setdefault("embedding", {"model": MODEL, "dimensions": DIMENSIONS})
         return self.suite.expect("POST", self.path("rebuild"), body, statuses=(202,))
+
+    def sync_dry(self):
+        return self.suite.sync(self.source["id"], options={"dryRun": True})
 
     def wait_until_ready(self, limit=60):
         wait_until("the new version is complete", lambda: self.suite.expect("GET", self.path("rebuild"))["ready"], limit)
@@ -191,6 +194,21 @@ def test_each_sync_goes_into_both_versions(shelf, stub):
     assert "green" in table.search("plays thing 3 in blue in green").json["hits"][0]["payload"]["name"]
 
 
+def test_a_dry_run_says_what_it_would_cost_in_each_version(shelf, stub):
+    table = shelf("songs")
+    stub.reset()
+    begun = table.suite.expect("POST", f"/api/sync/full/{table.source['id']}", {"dryRun": True, "force": True})
+    job = table.suite.wait_for_job(begun["id"])
+    tokens = sum(len(text) // 4 + 1 for text in table.texts().values())
+    assert job["estimate"]["embeddings"] == ROWS and job["estimate"]["tokens"] == tokens, job["estimate"]
+    costs = {entry["provider"]: entry for entry in job["estimate"]["providers"]}
+    assert costs["openai"]["cost"] == pytest.approx(tokens * PRICE / 1e6) and costs["openai"]["isCollections"]
+    assert costs["hashing"]["cost"] == 0 and stub.total == 0
+    table.shop.run("UPDATE songs SET name = name || ' again' WHERE id <= 3")
+    job = table.sync_dry()
+    assert job["estimate"]["embeddings"] == 3 and job["skippedRecords"] == ROWS - 3 and stub.total == 0, job
+
+
 def test_a_version_that_fell_behind_is_brought_up_before_the_switch(shelf, stub):
     """The rebuild's own sync is under way when another sync brings news: the keeper brings them after it."""
     table = shelf("essays")
@@ -266,6 +284,21 @@ def test_a_rebuild_is_given_up_and_what_it_made_is_removed(shelf, stub):
     wait_until("expired", lambda: table.states().get(3) == "removing")
     assert table.suite.call("POST", table.path("rollback")).status == 409
     assert table.hits() and table.active() == 4
+
+
+def test_a_collection_is_deleted_in_the_middle_of_a_rebuild(shelf, stub):
+    table = shelf("maps")
+    stub.delay = 0.3
+    table.rebuild(switchWhenReady=True)
+    job = table.jobs(2)[0]
+    table.suite.expect("DELETE", table.path())
+    stub.delay = 0.0
+    assert table.suite.wait_for_job(job["id"])["status"] == "failed"
+    assert table.suite.call("GET", table.path()).status == 404 and table.alias() is None
+    names = [entry["name"] for entry in ledger.store(table.suite, "GET", "/collections")["collections"]]
+    assert not [name for name in names if name.startswith("maps")], names
+    assert table.suite.sync(table.source["id"])["successfulRecords"] == ROWS
+    assert table.active() == 1 and table.alias() == "maps@1"
 
 
 @pytest.mark.parametrize("failpoint, active", [

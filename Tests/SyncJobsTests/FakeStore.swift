@@ -11,14 +11,17 @@ final class FakeStore: Sendable {
         var vector: [Float]
         var payload: [UInt8]
     }
-    private let state = Mutex<[String: Point]>([:])
-    var points: [String: Point] { state.withLock { $0 } }
+    /// By collection and key.
+    private let state = Mutex<[String: [String: Point]]>([:])
+    var points: [String: Point] { points(in: "products") }
+    func points(in collection: String) -> [String: Point] { state.withLock { $0[collection] ?? [:] } }
 
     @Sendable func write(_ changes: [RecordChange]) -> StoreOutcome {
-        state.withLock { points in
+        state.withLock { collections in
             var outcome = StoreOutcome()
             for (index, change) in changes.enumerated() {
                 let record = change.record
+                var points = collections.removeValue(forKey: change.collection) ?? [:]
                 switch change.operation {
                 case .upsert: points[record.key] = Point(vector: record.vector, payload: record.payload)
                 case .payload:
@@ -26,11 +29,13 @@ final class FakeStore: Sendable {
                     points[record.key]?.payload = record.payload
                 case .delete: points[record.key] = nil
                 }
+                collections[change.collection] = points
             }
             return outcome
         }
     }
-    func remove(_ key: String) { state.withLock { $0[key] = nil } }
+    func remove(_ key: String) { state.withLock { $0["products"]?[key] = nil } }
+    func remove(collection: String) { state.withLock { $0[collection] = nil } }
 }
 
 let space = EmbeddingSpace(provider: "hashing", model: "test", dimensions: 2)

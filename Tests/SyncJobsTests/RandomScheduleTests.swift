@@ -7,7 +7,8 @@ import Testing
 import WireProtocol
 
 /// Random schedules of fulls, incrementals, webhooks, cancels, resumes, takeovers, failures, crashes before commit, lost lists and
-/// lost deliveries over a changing source. Then one clean full sync must leave the store equal to the source, and every number right.
+/// lost deliveries over a changing source, into one version of a collection or, while its model is changed, two. Then one clean full
+/// sync must leave each version equal to the source, and every number right.
 ///
 /// `SYNC_SCHEDULES` (default 150) and `SYNC_SEED` (the first seed) choose them; a failure names its seed.
 @Suite struct RandomScheduleTests {
@@ -96,10 +97,14 @@ private struct World {
     /// The lists: nothing leaves them here, so that every delivery may come again, and late.
     var queue: [QueuedBatch] = []
     var known: [SyncJob] = []
+    /// The physical collections that every sync goes into; the first is searched.
+    var versions = ["schedules@1"]
+    private var number = 1
     var calm = false
     var steps = 0
     private let pool: PostgresPool
-    private var applied: [String: Int64] = [:]
+    /// By collection and key.
+    private var applied: [[String]: Int64] = [:]
 
     init(seed: UInt64, jobs: SyncJobStore, pool: PostgresPool) {
         self.seed = seed
@@ -115,19 +120,20 @@ private struct World {
         }
         try await settle(limit: 600)
         calm = true
-        let last = try await start(.full)!
+        let last = try await start(.full)
         try await settle(limit: 200)
-        let finished = try await jobs.job(id: last.id)
-        guard finished?.status == .completed else {
-            throw Divergence(description: "the clean full sync is \(String(describing: finished))")
-        }
         let expected = source.mapValues { point($0.text, $0.payload) }
-        guard store.points == expected else {
-            throw Divergence(description: "source \(source) store \(store.points)")
+        for version in versions {
+            guard let job = last.first(where: { $0.collection == version }),
+                let finished = try await jobs.job(id: job.id), finished.status == .completed
+            else { throw Divergence(description: "the clean full sync into \(version) did not complete") }
+            guard store.points(in: version) == expected else {
+                throw Divergence(description: "source \(source) \(version) \(store.points(in: version))")
+            }
+            let again = try await unchangedAfterwards(in: version)
+            guard again else { throw Divergence(description: "a second look into \(version) finds changes") }
         }
         try await checkKnowledge()
-        let again = try await unchangedAfterwards()
-        guard again else { throw Divergence(description: "a second look finds changes") }
         for job in known {
             guard let job = try await jobs.job(id: job.id), !job.status.isActive else {
                 throw Divergence(description: "job left active")
@@ -149,7 +155,8 @@ private struct World {
                 random.chance(0.3)
                 ? nil
                 : Row(text: random.chance(0.5) ? "A" : "B", payload: random.chance(0.5) ? "x" : "y", changedAt: clock)
-        case ..<0.25: _ = try await start(.webhook)
+        case ..<0.24: _ = try await start(.webhook)
+        case ..<0.25: try await changeModel()
         case ..<0.28: _ = try await start(random.chance(0.7) ? .full : .incremental)
         case ..<0.62: try await advance()
         case ..<0.90: try await deliver()
@@ -202,27 +209,47 @@ private struct World {
 
     // MARK: - Jobs
 
-    private mutating func start(_ type: SyncJob.Kind) async throws -> SyncJob? {
-        do {
-            let codes =
-                type == .webhook
-                ? Array(Self.keys.shuffled(using: &random).prefix(Int.random(in: 1...2, using: &random))) : nil
-            let job = try await jobs.create(
-                datasourceID: datasource, collection: "schedules", space: space, type: type,
-                options: SyncOptions(batchSize: random.chance(0.5) ? 1 : 50, codes: codes))
-            known.append(job)
-            harvesters.append(Harvester(job: job))
-            return job
-        } catch SyncJobsError.alreadyActive(let active) {
-            if random.chance(0.3) { _ = try await ignoringStatus { try await jobs.cancel(id: active.id) } }
-            return nil
+    /// A job for each version; none where one is active already.
+    private mutating func start(_ type: SyncJob.Kind) async throws -> [SyncJob] {
+        let codes =
+            type == .webhook
+            ? Array(Self.keys.shuffled(using: &random).prefix(Int.random(in: 1...2, using: &random))) : nil
+        let options = SyncOptions(batchSize: random.chance(0.5) ? 1 : 50, codes: codes)
+        var started: [SyncJob] = []
+        for version in versions {
+            do {
+                let job = try await jobs.create(
+                    datasourceID: datasource, collection: version, space: space, type: type, options: options)
+                known.append(job)
+                harvesters.append(Harvester(job: job))
+                started.append(job)
+            } catch SyncJobsError.alreadyActive(let active) {
+                if random.chance(0.3) { _ = try await ignoringStatus { try await jobs.cancel(id: active.id) } }
+            }
         }
+        return started
+    }
+
+    /// A new version is begun, switched to (they change places), or given up with all that is known of it.
+    private mutating func changeModel() async throws {
+        guard versions.count > 1 else {
+            number += 1
+            versions.append("schedules@\(number)")
+            _ = try await start(.full)
+            return
+        }
+        if random.chance(0.6) { return versions.reverse() }
+        let given = versions.removeLast()
+        try await jobs.cancelJobs(in: given, reason: "given up")
+        try await jobs.forgetCollection(physical: given)
+        store.remove(collection: given)
+        applied = applied.filter { $0.key[0] != given }
     }
 
     private mutating func resume() async throws {
-        guard let picked = known.randomElement(using: &random), let job = try await jobs.job(id: picked.id) else {
-            return
-        }
+        guard let picked = known.randomElement(using: &random), versions.contains(picked.collection),
+            let job = try await jobs.job(id: picked.id)
+        else { return }
         do {
             let epoch = random.chance(0.5) ? job.epoch : nil
             guard let resumed = try await ignoringStatus({ try await jobs.resume(id: job.id, epoch: epoch) }) else {
@@ -370,11 +397,11 @@ private struct World {
     /// At any moment: a known hash is the hash of what the store holds, and a record's version never goes back.
     private mutating func checkKnowledge() async throws {
         let rows = try await pool.query(
-            "SELECT key, content_hash, applied_seq FROM record_states WHERE datasource_id = $1", [.uuid(datasource)])
-        let stored = store.points
-        var now: [String: Int64] = [:]
+            "SELECT key, content_hash, applied_seq, collection_id FROM record_states WHERE datasource_id = $1",
+            [.uuid(datasource)])
+        var now: [[String]: Int64] = [:]
         for row in rows {
-            let key = row.text(0)!
+            let key = [row.text(3)!, row.text(0)!]
             now[key] = row.int(2)!
             // 0: its tombstone was removed, and it is new.
             guard now[key]! >= applied[key] ?? 0 || now[key] == 0 else {
@@ -382,7 +409,7 @@ private struct World {
             }
             guard let hash = row.bytes(1) else { continue }
             let parts = String(decoding: hash, as: UTF8.self).split(separator: "/").map(String.init)
-            guard stored[key] == point(parts[0], parts[1]) else {
+            guard store.points(in: key[0])[key[1]] == point(parts[0], parts[1]) else {
                 throw Divergence(description: "the hash of \(key) is not of what is stored")
             }
         }
@@ -390,9 +417,9 @@ private struct World {
     }
 
     /// The hashes tell the truth: nothing would be done for the source as it is.
-    private mutating func unchangedAfterwards() async throws -> Bool {
+    private mutating func unchangedAfterwards(in version: String) async throws -> Bool {
         let job = try await jobs.create(
-            datasourceID: datasource, collection: "schedules", space: space, type: .webhook,
+            datasourceID: datasource, collection: version, space: space, type: .webhook,
             options: SyncOptions(dryRun: true))
         guard let state = try await jobs.begin(jobID: job.id, epoch: 1) else { return false }
         let page = RecordPage(

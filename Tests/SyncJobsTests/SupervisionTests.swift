@@ -136,6 +136,9 @@ import WireProtocol
         #expect(try await suite.state(of: "d") == nil)
         let finished = try #require(try await suite.jobs.finish(job.id))
         #expect((finished.totalRecords, finished.skipped, finished.ok, finished.deleted) == (3, 1, 2, 0))
+        // Only the new text would be embedded, and it is one token long.
+        let embed = finished.metadata["stats"]?["stages"]?["embed"]
+        #expect(embed?["requested"]?.integer == 1 && embed?["billedTokens"]?.integer == 1)
     }
 
     @Test func anotherStoreDropsWhatWasKnown() async throws {
