@@ -97,7 +97,7 @@ struct QdrantChanges {
     private enum Kind { case none, upsert, vectors, delete }
 
     init(_ configuration: CollectionConfiguration, bodyBytes: Int, onlyIf: Filter?, mode: UpsertMode) throws {
-        names = configuration.vectors.map(\.name) + configuration.sparseVectors.map(\.name)
+        names = configuration.vectorNames.map { $0 ?? "" }
         self.bodyBytes = bodyBytes
         var condition = QdrantBody()
         if let filter = onlyIf {

@@ -98,14 +98,13 @@ struct PointsChecker: Sendable {
     private func check(_ change: PointChange, _ line: Int) throws {
         guard case .upsert(let vectors, _) = change.effect else { return }
         for vector in vectors {
-            guard case .dense(let values) = vector.values else { continue }
-            let (name, size) = (
-                configuration.vectors[vector.position].name, configuration.vectors[vector.position].size
-            )
-            guard values.count == size else {
-                let which = name.isEmpty ? "the vector" : "the vector \(name)"
+            guard case .dense(let values) = vector.values, let known = configuration.vector(at: vector.position) else {
+                continue
+            }
+            guard values.count == known.size else {
+                let which = known.name.isEmpty ? "the vector" : "the vector \(known.name)"
                 throw TransferError(
-                    "line \(line): \(which) has \(values.count) numbers, not \(size) (point \(change.id))")
+                    "line \(line): \(which) has \(values.count) numbers, not \(known.size) (point \(change.id))")
             }
         }
     }
