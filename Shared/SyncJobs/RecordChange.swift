@@ -16,6 +16,8 @@ package struct StoreOutcome: Sendable, Equatable {
     package var missing: Set<Int>
     /// Changes that the store refuses for good.
     package var failures: [Int: RecordFailure]
+    /// The number of the write in each collection, where the store tells (`StoreMark`).
+    package var sequences: [String: UInt64] = [:]
     package init(missing: Set<Int> = [], failures: [Int: RecordFailure] = [:]) {
         self.missing = missing
         self.failures = failures

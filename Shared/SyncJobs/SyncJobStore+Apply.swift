@@ -31,7 +31,7 @@ extension SyncJobStore {
             let started = ContinuousClock.now
             let outcome = changes.isEmpty ? StoreOutcome() : try await withLimit(limit) { try await write(changes) }
             plan.settle(outcome, took: ContinuousClock.now - started)
-            try await record(transaction, plan)
+            try await record(transaction, plan, sequences: outcome.sequences)
             return try await replan(transaction, plan)
         }
     }
@@ -54,7 +54,9 @@ extension SyncJobStore {
         }
     }
 
-    private func record(_ transaction: PostgresTransaction, _ plan: ApplyPlan) async throws {
+    private func record(
+        _ transaction: PostgresTransaction, _ plan: ApplyPlan, sequences: [String: UInt64]
+    ) async throws {
         let changed = plan.states.filter { $0.value.isChanged }
         if !changed.isEmpty {
             _ = try await transaction.query(
@@ -76,7 +78,10 @@ extension SyncJobStore {
         let milliseconds = Int64(plan.milliseconds / max(1, plan.admitted.count))
         _ = try await transaction.query(
             """
-            WITH bodies AS (DELETE FROM sync_batch_bodies WHERE batch_id = ANY($1::int8[]))
+            WITH bodies AS (DELETE FROM sync_batch_bodies WHERE batch_id = ANY($1::int8[])),
+            stores AS (
+                UPDATE store_incarnations s SET sequence = n.sequence FROM unnest($11::text[], $12::int8[]) AS n(collection, sequence)
+                WHERE s.collection_id = n.collection AND s.sequence < n.sequence)
             UPDATE sync_batches b SET state = 'done', changed_at = now(), read = n.ok + n.skipped + n.failed, ok = n.ok,
                 skipped = n.skipped, failed = n.failed, deleted = n.deleted, index_ms = $6::int8, embeddings_requested = n.requested,
                 embeddings_cached = n.cached, tokens_billed = n.tokens, cost = n.cost
@@ -90,7 +95,8 @@ extension SyncJobStore {
                 .int8Array(counts.map { Int64($0.deleted) }), .int(milliseconds),
                 .int8Array(usage.map { Int64($0.requested) }),
                 .int8Array(usage.map { Int64($0.cached) }), .int8Array(usage.map(\.billedTokens)),
-                .doubleArray(usage.map(\.cost)),
+                .doubleArray(usage.map(\.cost)), .textArray(Array(sequences.keys)),
+                .int8Array(sequences.values.map { Int64(clamping: $0) }),
             ])
         for (job, records) in plan.failures { try await insertErrors(transaction, records, jobID: job) }
     }

@@ -9,32 +9,44 @@ extension SyncJobStore {
             .first?.text(0)
     }
 
-    /// Every collection that was used, with its store's id.
-    package func incarnations() async throws -> [(collection: String, incarnation: String)] {
-        try await pool.query("SELECT collection_id, incarnation FROM store_incarnations ORDER BY collection_id")
+    /// What is known of the store's collection; `nil` before it was first used.
+    package func storeMark(of collection: String) async throws -> StoreMark? {
+        try await pool.query(
+            "SELECT incarnation, sequence FROM store_incarnations WHERE collection_id = $1", [.text(collection)]
+        ).first.flatMap { StoreMark($0, at: 0) }
+    }
+
+    /// Every collection that was used.
+    package func storeMarks() async throws -> [(collection: String, mark: StoreMark)] {
+        try await pool.query("SELECT collection_id, incarnation, sequence FROM store_incarnations ORDER BY collection_id")
             .compactMap { row in
-                row.text(0).flatMap { collection in row.text(1).map { (collection, $0) } }
+                row.text(0).flatMap { collection in StoreMark(row, at: 1).map { (collection, $0) } }
             }
     }
 
-    /// Remembers the store's id for a collection. When it is not the one known (a lost volume, a collection made anew), everything known
-    /// about records there is dropped, and active jobs of the collection fail with that reason: what they had already stored is lost.
-    /// True then.
+    /// Compares what the store has now with what was `known` before one looked there. A collection that is not the one known (a
+    /// lost volume, one made anew) or is behind it (a restored backup) makes everything known about records there dropped, and
+    /// active jobs of the collection fail with that reason: what they had already stored is lost. True then.
     @discardableResult
-    package func setIncarnation(_ incarnation: String, of collection: String) async throws -> Bool {
-        if try await self.incarnation(of: collection) == incarnation { return false }
+    package func recognise(_ found: StoreMark, of collection: String, known: StoreMark?) async throws -> Bool {
+        if let known, known.incarnation == found.incarnation, !found.isBehind(known) { return false }
         return try await alone(with: collection) { transaction in
-            let known = try await known(collection, transaction)
-            if known == incarnation { return false }
-            if known != nil {
+            let now = try await mark(collection, transaction)
+            if let now {
+                var reason = "is not the one it was"
+                if now.incarnation == found.incarnation {
+                    // Somebody else may have dealt with it meanwhile; what was written meanwhile is in `now`, not in `found`.
+                    guard let known, known.incarnation == found.incarnation, found.isBehind(known), !now.isBehind(known)
+                    else { return false }
+                    reason = "is an older copy (write \(found.sequence ?? 0) of \(now.sequence ?? 0))"
+                }
                 try await forget(
-                    collection, reason: "the store's collection \(collection) is not the one it was: sync again",
-                    transaction)
+                    collection, reason: "the store's collection \(collection) \(reason): sync again", transaction)
             }
             _ = try await transaction.query(
-                "INSERT INTO store_incarnations (collection_id, incarnation) VALUES ($1, $2)",
-                [.text(collection), .text(incarnation)])
-            return known != nil
+                "INSERT INTO store_incarnations (collection_id, incarnation, sequence) VALUES ($1, $2, $3)",
+                [.text(collection), .text(found.incarnation), .int(Int64(clamping: found.sequence ?? 0))])
+            return now != nil
         }
     }
 
@@ -42,7 +54,7 @@ extension SyncJobStore {
     /// `incarnation`: only while that is the one known.
     package func forgetCollection(physical collection: String, incarnation: String? = nil) async throws {
         try await alone(with: collection) { transaction in
-            if let incarnation, try await known(collection, transaction) != incarnation { return }
+            if let incarnation, try await mark(collection, transaction)?.incarnation != incarnation { return }
             try await forget(
                 collection, reason: "the collection \(collection) is not in the store any more: sync again", transaction
             )
@@ -63,10 +75,10 @@ extension SyncJobStore {
         _ = try await pool.query("DELETE FROM sync_completions WHERE datasource_id = $1", [.uuid(id)])
     }
 
-    private func known(_ collection: String, _ transaction: PostgresTransaction) async throws -> String? {
+    private func mark(_ collection: String, _ transaction: PostgresTransaction) async throws -> StoreMark? {
         try await transaction.query(
-            "SELECT incarnation FROM store_incarnations WHERE collection_id = $1", [.text(collection)]
-        ).first?.text(0)
+            "SELECT incarnation, sequence FROM store_incarnations WHERE collection_id = $1", [.text(collection)]
+        ).first.flatMap { StoreMark($0, at: 0) }
     }
 
     /// All or nothing. A job that did not complete begins anew when it is resumed: what it had stored is lost.
@@ -114,5 +126,12 @@ extension SyncJobStore {
     func passGate(of collection: String, _ transaction: PostgresTransaction) async throws {
         _ = try await transaction.query(
             "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 8))", [.text(collection)])
+    }
+}
+
+extension StoreMark {
+    fileprivate init?(_ row: PostgresRow, at column: Int) {
+        guard let incarnation = row.text(column) else { return nil }
+        self.init(incarnation: incarnation, sequence: row.int(column + 1).map { UInt64(clamping: $0) })
     }
 }

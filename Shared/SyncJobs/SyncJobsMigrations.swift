@@ -10,5 +10,8 @@ package func syncJobsMigrator(pool: PostgresPool) -> Migrator {
             Migration(
                 2, "completions", up: PackageResources.m0002_completions_up_sql,
                 down: PackageResources.m0002_completions_down_sql),
+            Migration(
+                3, "store_sequences", up: PackageResources.m0003_store_sequences_up_sql,
+                down: PackageResources.m0003_store_sequences_down_sql),
         ])
 }

@@ -108,6 +108,34 @@ struct IndexWorkerTests {
             payload: Array(payload.utf8))
     }
 
+    @Test func aRestoredCopyOfTheStoreIsNoticedOnce() async throws {
+        let fixture = try await Fixture()
+        func states() async throws -> Int64? { try await fixture.pool.query("SELECT count(*) FROM record_states")[0].int(0) }
+        try await fixture.push(try await fixture.harvest(try await fixture.begin(), [Self.record("a", "A", "{}")]))
+        try await fixture.drain()
+        let copy = fixture.folder.path + "/copy"
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: fixture.folder.path + "/collections", toPath: copy + "/collections")
+        let older = try EmbeddedStore(folder: copy, log: .silent)
+        let job = try await fixture.jobs.create(
+            datasourceID: fixture.datasource, collection: "products", space: Self.space, type: .webhook)
+        let begun = try #require(try await fixture.jobs.begin(jobID: job.id, epoch: job.epoch)).job
+        try await fixture.push(try await fixture.harvest(begun, [Self.record("b", "B", "{}")]))
+        try await fixture.drain()
+        let watch = StoreWatch(jobs: fixture.jobs, store: fixture.store, log: .silent)
+        try await watch.compare()
+        #expect(try await states() == 2)
+
+        let watchOfCopy = StoreWatch(jobs: fixture.jobs, store: older, log: .silent)
+        try await watchOfCopy.compare()
+        #expect(try await states() == 0)
+        let again = try await fixture.jobs.create(
+            datasourceID: fixture.datasource, collection: "products", space: Self.space, type: .webhook)
+        _ = try await fixture.jobs.begin(jobID: again.id, epoch: again.epoch)
+        try await watchOfCopy.compare()
+        #expect(try await fixture.jobs.job(id: again.id)?.status == .running)
+    }
+
     @Test func batchesBecomePointsAndAreAcknowledged() async throws {
         let suite = try await Fixture()
         let job = try await suite.begin()

@@ -116,16 +116,16 @@ struct IndexWorker: Service {
     private func knownCollections(of batches: [RecordBatch]) async throws -> Set<String> {
         var known = Set<String>()
         for name in Set(batches.map(\.header.collection)) {
-            let before = try await jobs.incarnation(of: name)
+            let before = try await jobs.storeMark(of: name)
             do {
-                let incarnation = try await store.collection(name).incarnation
-                if try await jobs.setIncarnation(incarnation, of: name) {
-                    log.error("store.replaced", ["collection": .string(name), "incarnation": .string(incarnation)])
+                let found = try await store.collection(name).mark
+                if try await jobs.recognise(found, of: name, known: before) {
+                    log.error("store.replaced", ["collection": .string(name), "found": .string("\(found)")])
                 }
                 known.insert(name)
             } catch StoreError.collectionNotFound {
                 log.error("store.collection_missing", ["collection": .string(name)])
-                if let before { try await jobs.forgetCollection(physical: name, incarnation: before) }
+                if let before { try await jobs.forgetCollection(physical: name, incarnation: before.incarnation) }
                 for batch in batches where batch.header.collection == name {
                     await endJob(
                         of: batch.header, because: "the collection \(name) is not in the store any more: sync again")
@@ -139,19 +139,20 @@ struct IndexWorker: Service {
     private func write(_ changes: [RecordChange]) async throws -> StoreOutcome {
         var outcome = StoreOutcome()
         for (collection, positions) in Dictionary(grouping: changes.indices, by: { changes[$0].collection }) {
-            let configuration = try await store.collection(collection).configuration
+            let description = try await store.collection(collection)
             let checker = try PayloadChecker()
             var points: [PointChange] = []
             var sources: [Int] = []
             for position in positions {
                 do throws(RecordRefusal) {
-                    points.append(try VectorPoint.change(changes[position], in: configuration, checker: checker))
+                    points.append(try VectorPoint.change(changes[position], in: description.configuration, checker: checker))
                     sources.append(position)
                 } catch {
                     outcome.failures[position] = error.failure
                 }
             }
             let written = try await store.apply(.changes(points), to: collection, wait: true)
+            if description.sequence != nil { outcome.sequences[collection] = written.sequence }
             for missing in written.missing where changes[sources[missing]].operation == .payload {
                 outcome.missing.insert(sources[missing])
             }

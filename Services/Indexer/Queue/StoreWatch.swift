@@ -1,8 +1,8 @@
 import ServiceRuntime
 import SyncJobs
 
-/// Compares the store with what PostgreSQL believes is stored there, at the start and every few seconds: a store that was lost must not
-/// wait for the next batch to be noticed, or a sync would skip what it takes for unchanged.
+/// Compares the store with what PostgreSQL believes is stored there, at the start and every few seconds: a store that was lost, or put
+/// back to an older copy, must not wait for the next batch to be noticed, or a sync would skip what it takes for unchanged.
 struct StoreWatch: Service {
     let jobs: SyncJobStore
     let store: any VectorStore
@@ -20,16 +20,20 @@ struct StoreWatch: Service {
     }
 
     func compare() async throws {
-        for (collection, known) in try await jobs.incarnations() {
+        for (collection, known) in try await jobs.storeMarks() {
             do {
-                let found = try await store.collection(collection).incarnation
-                if found != known, try await jobs.setIncarnation(found, of: collection) {
-                    log.error("store.replaced", ["collection": .string(collection), "incarnation": .string(found)])
+                let found = try await store.collection(collection).mark
+                if try await jobs.recognise(found, of: collection, known: known) {
+                    log.error("store.replaced", ["collection": .string(collection), "found": .string("\(found)")])
                 }
             } catch StoreError.collectionNotFound {
                 log.error("store.collection_missing", ["collection": .string(collection)])
-                try await jobs.forgetCollection(physical: collection, incarnation: known)
+                try await jobs.forgetCollection(physical: collection, incarnation: known.incarnation)
             }
         }
     }
+}
+
+extension CollectionDescription {
+    var mark: StoreMark { StoreMark(incarnation: incarnation, sequence: sequence) }
 }

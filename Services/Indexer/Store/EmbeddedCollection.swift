@@ -288,8 +288,9 @@ final class EmbeddedCollection: Sendable {
     func describe() async -> CollectionDescription {
         let (configuration, schema) = description.withLock { $0 }
         return CollectionDescription(
-            name: name, configuration: configuration, incarnation: incarnation, points: index.pointCount,
-            payloadSchema: schema, diskBytes: await writer.diskBytes, memoryBytes: await writer.memoryBytes)
+            name: name, configuration: configuration, incarnation: incarnation, sequence: index.snapshot.sequence,
+            points: index.pointCount, payloadSchema: schema, diskBytes: await writer.diskBytes,
+            memoryBytes: await writer.memoryBytes)
     }
 
     // MARK: - Maintenance

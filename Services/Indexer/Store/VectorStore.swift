@@ -38,6 +38,8 @@ struct CollectionDescription: Sendable {
     var configuration: CollectionConfiguration
     /// Random, new with each creation: tells a collection from another that had its name.
     var incarnation: String
+    /// Number of the last write, never smaller than before; `nil` where the store does not tell.
+    var sequence: UInt64?
     var points: Int
     var payloadSchema: JSONObject
     /// Units: bytes on disk and in memory, estimated.

@@ -1,0 +1,1 @@
+ALTER TABLE store_incarnations DROP COLUMN sequence;
