@@ -333,6 +333,27 @@ def test_a_store_lost_while_nothing_runs_is_filled_again(case):
     assert case.suite.job(job_id)["successfulRecords"] == ROWS
 
 
+@pytest.mark.fault
+def test_an_older_copy_of_the_store_is_filled_again(case):
+    indexer, copy = case.suite["indexer"], case.suite.store + ".copy"
+    case.new_texts()
+    case.finish(case.start())
+    assert indexer.stop() == 0
+    shutil.copytree(case.suite.store, copy)
+    indexer.start()
+    case.new_texts()
+    case.finish(case.start())
+    assert indexer.stop() == 0
+    shutil.rmtree(case.suite.store)
+    shutil.move(copy, case.suite.store)
+    indexer.start()
+    case.wait_until("the copy is noticed", lambda: case.suite.postgres.psql(
+        "SELECT count(*) FROM record_states", database="suite", user="suite") == [["0"]])
+    job_id = case.start()      # its rows have not changed; nothing is paid for again
+    case.finish(job_id)
+    assert case.suite.job(job_id)["successfulRecords"] == ROWS
+
+
 # Messages that kill
 
 @pytest.mark.longfault
