@@ -64,7 +64,7 @@ import WireProtocol
     @Test func whatIsForgottenWithItsStoreIsNotCompleteAnyMore() async throws {
         let suite = try await SyncFixture()
         for collection in Self.both { try await suite.sync([record("a", "A", "1")], collection: collection) }
-        try await suite.jobs.setIncarnation("one", of: "products@2")
+        try await suite.jobs.recognise(StoreMark(incarnation: "one"), of: "products@2", known: nil)
         try await suite.jobs.forgetCollection(physical: "products@2")
         #expect(try await standings(suite)["products@2"]?.fullAt == nil)
         #expect(try await standings(suite)["products@1"]?.fullAt != nil)
