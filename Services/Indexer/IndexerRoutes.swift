@@ -82,6 +82,8 @@ struct IndexerRoutes: Sendable {
                 router.on("POST", "/recommend", recommend)
                 router.on("POST", "/recommend/batch", recommendBatch)
                 router.on("POST", "/recommend/groups", recommendGroups)
+                router.on("POST", "/discover", discover)
+                router.on("POST", "/discover/batch", discoverBatch)
             }
         }
         for operation in UnsupportedOperation.all { router.on(operation.method, operation.path, operation.refuse) }

@@ -183,7 +183,7 @@ extension IndexerDocument {
             "prefetch": oneOf(reference("Prefetch"), list(reference("Prefetch"))),
             "query": [
                 "description":
-                    "A vector, a sparse vector, a point's id, or an object: nearest, recommend (average_vector), order_by, fusion (rrf, dbsf), rrf ({k, weights}), sample (random). None: points in order of ids."
+                    "A vector, a sparse vector, a point's id, or an object: nearest (with mmr), recommend, discover, context, order_by, fusion (rrf, dbsf), rrf ({k, weights}), sample (random). None: points in order of ids."
             ],
             "using": described("The vector's name", ["string"]),
             "lookup_from": object(["collection"], ["collection": text, "vector": text]),
@@ -198,7 +198,8 @@ extension IndexerDocument {
                 object(["name", "vector"], ["name": text, "vector": oneOf(numbers, reference("SparseVector"))]))
         ]
         let examples: JSONObject = [
-            "positive": list([:]), "negative": list([:]), "strategy": ["const": "average_vector"], "using": text,
+            "positive": list([:]), "negative": list([:]), "using": text,
+            "strategy": ["enum": ["average_vector", "best_score", "sum_scores"]],
             "lookup_from": object(["collection"], ["collection": text, "vector": text]),
         ]
         func searches(_ name: String) -> JSONValue { object(["searches"], ["searches": list(reference(name))]) }
@@ -247,6 +248,9 @@ extension IndexerDocument {
                 vector, near, grouping, fields, required: ["vector", "group_by", "group_size", "limit"]),
             "Recommend": with(examples, near, page, fields, required: ["limit"]),
             "RecommendBatch": searches("Recommend"),
+            "Discover": with(
+                ["target": [:], "context": list(object(["positive", "negative"], [:])), "using": text], near, page,
+                fields, required: ["limit"]), "DiscoverBatch": searches("Discover"),
             "RecommendGroups": with(examples, near, grouping, fields, required: ["group_by", "group_size", "limit"]),
         ]
     }

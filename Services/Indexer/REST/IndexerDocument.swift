@@ -243,6 +243,12 @@ enum IndexerDocument {
             Operation(
                 method: "post", path: points + "/recommend/groups", summary: "The same in groups",
                 result: reference("Groups"), body: "RecommendGroups"),
+            Operation(
+                method: "post", path: points + "/discover", summary: "Points by pairs, as older clients ask",
+                result: list("ScoredPoint"), body: "Discover"),
+            Operation(
+                method: "post", path: points + "/discover/batch", summary: "Several such", result: lists,
+                body: "DiscoverBatch"),
         ]
     }
 }

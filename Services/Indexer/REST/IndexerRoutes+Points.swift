@@ -60,7 +60,7 @@ extension IndexerRoutes {
             var reader = UpdateReader(configuration)
             return (try reader.batch(body), reader)
         }
-        if updates.isEmpty { return QdrantAnswer.ok([], since: started) }
+        if updates.isEmpty { return QdrantAnswer.ok(.array([]), since: started) }
         try await checkStrictly(request, writes: .batch(updates))
         try await checkThere(reader.needed, in: request.collection)
         let outcome = try await store.apply(.batch(updates), to: request.collection, wait: wait)

@@ -71,6 +71,18 @@ extension IndexerRoutes {
         return QdrantAnswer.ok(try await found(groups, body, request), since: started)
     }
 
+    @Sendable func discover(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        let body = try await body(of: request, checkedAs: "discover_request")
+        try await checkStrictly(request, reads: [body])
+        return QdrantAnswer.ok(try await found(try await reader(request).discover(body), request), since: started)
+    }
+    @Sendable func discoverBatch(_ request: HTTPRequest) async throws -> HTTPResponse {
+        try await batch(request, checkedAs: "discover_request") {
+            try await found(try await reader(request).discover($0), request)
+        }
+    }
+
     // MARK: - Alike for all
 
     private func reader(_ request: HTTPRequest) -> QueryReader {
@@ -96,8 +108,14 @@ extension IndexerRoutes {
     }
 
     /// A list of points.
-    private func found(_ query: QueryRequest, _ request: HTTPRequest) async throws -> [UInt8] {
-        let points = try await timed { try await store.query(query, in: request.collection) }
+    private func found(_ read: QueryReader.Read, _ request: HTTPRequest) async throws -> [UInt8] {
+        let points = try await timed {
+            if let composite = read.composite {
+                return try await CompositeSearch(store: store, collection: request.collection)
+                    .points(composite, read.request)
+            }
+            return try await store.query(read.request, in: request.collection)
+        }
         return try await rendered(points)
     }
 

@@ -115,9 +115,6 @@ struct UnsupportedOperation {
                     ("POST", collection + "/points/search/matrix/offsets"),
                 ])
             + several(
-                "discovery",
-                [("POST", collection + "/points/discover"), ("POST", collection + "/points/discover/batch")])
-            + several(
                 "adding and removing vectors of a collection",
                 [("PUT", collection + "/vectors/:vector"), ("DELETE", collection + "/vectors/:vector")])
             + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])

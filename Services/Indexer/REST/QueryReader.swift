@@ -6,35 +6,47 @@ struct QueryReader {
     let store: any VectorStore
     let collection: String
 
+    /// A query that the store answers, or (`composite`) one made of several that it does.
+    struct Read: Sendable {
+        var request: QueryRequest
+        var composite: CompositeQuery?
+    }
+
     /// `POST points/query`
-    func request(_ body: RequestBody) async throws -> QueryRequest {
-        var request = try await base(body)
-        request.limit = try body.count("limit", from: 1) ?? 10
-        request.offset = try body.count("offset", from: 0) ?? 0
-        return request
+    func request(_ body: RequestBody) async throws -> Read {
+        var read = try await base(body)
+        read.request.limit = try body.count("limit", from: 1) ?? 10
+        read.request.offset = try body.count("offset", from: 0) ?? 0
+        return read
     }
 
     /// `POST points/query/groups`
     func groups(_ body: RequestBody) async throws -> GroupsRequest {
         guard let groupBy = try body.payloadPath("group_by") else { throw body.missing("group_by") }
+        let read = try await base(body)
+        if read.composite != nil { throw RequestError.unsupported(body.place("query"), "such a query in groups") }
         return GroupsRequest(
-            query: try await base(body), groupBy: groupBy, groupSize: try body.count("group_size", from: 1) ?? 3,
+            query: read.request, groupBy: groupBy, groupSize: try body.count("group_size", from: 1) ?? 3,
             groups: try body.count("limit", from: 1) ?? 10)
     }
 
     /// What queries and groups of them have alike.
-    private func base(_ body: RequestBody) async throws -> QueryRequest {
-        let stage = try await prefetch(body)
-        return QueryRequest(
-            prefetch: stage.prefetch, query: stage.query, using: stage.using, filter: stage.filter,
-            scoreThreshold: stage.scoreThreshold, exact: stage.exact, fields: try body.fields(payload: false))
+    private func base(_ body: RequestBody) async throws -> Read {
+        let (stage, composite) = try await stage(body)
+        return Read(
+            request: QueryRequest(
+                prefetch: stage.prefetch, query: stage.query, using: stage.using, filter: stage.filter,
+                scoreThreshold: stage.scoreThreshold, exact: stage.exact, fields: try body.fields(payload: false)),
+            composite: composite)
     }
 
-    private func prefetch(_ body: RequestBody) async throws -> Prefetch {
+    private func stage(_ body: RequestBody) async throws -> (Prefetch, CompositeQuery?) {
         try body.refuse("shard_key")
         var stage = Prefetch()
         for inner in try body.list("prefetch", orOne: true) ?? [] {
-            stage.prefetch.append(try await prefetch(inner))
+            let (prefetch, composite) = try await self.stage(inner)
+            if composite != nil { throw RequestError.unsupported(inner.place("query"), "such a query in a prefetch") }
+            stage.prefetch.append(prefetch)
         }
         stage.using = try body.text("using") ?? ""
         stage.filter = try body.filter()
@@ -42,13 +54,15 @@ struct QueryReader {
         stage.scoreThreshold = try body.number("score_threshold")
         stage.exact = try Self.exact(body)
         let lookup = try Lookup(body)
+        var composite: CompositeQuery?
         if let query = body.value("query") {
             let reading = try await self.query(query, body.place("query"), using: stage.using, lookup)
             stage.query = reading.query
             stage.filter = Self.excluding(reading.examples, from: stage.filter)
+            composite = reading.composite
         }
         try Self.check(stage, body)
-        return stage
+        return (stage, composite)
     }
 
     /// Source: `CollectionQueryRequest::validation` of Qdrant, in its words.
@@ -86,34 +100,42 @@ struct QueryReader {
 
     // MARK: - Queries
 
-    typealias Reading = (query: Query, examples: [PointID])
+    /// `examples`: points that are not to be found again.
+    struct Reading {
+        var query: Query
+        var examples: [PointID] = []
+        /// What is to be done in place of `query`, which then only says that there is one.
+        var composite: CompositeQuery?
+    }
 
     private func query(
         _ value: JSONValue, _ path: String, using: String, _ lookup: Lookup?
     ) async throws -> Reading {
         guard case .object(let object) = value, object["indices"] == nil else {
-            return (.nearest(try await target(value, path, using: using, lookup)), [])
+            return Reading(query: .nearest(try await target(value, path, using: using, lookup)))
         }
         let body = try RequestBody(value, at: path)
         if let nearest = body.value("nearest") {
-            try body.refuse("mmr")
-            return (.nearest(try await target(nearest, body.place("nearest"), using: using, lookup)), [])
+            let target = try await target(nearest, body.place("nearest"), using: using, lookup)
+            return Reading(query: .nearest(target), composite: try Self.mmr(body, target))
         }
         if let recommend = try body.inner("recommend") {
             return try await recommendation(recommend, using: using, lookup)
         }
+        if let discover = try body.inner("discover") { return try await discovery(discover, using: using, lookup) }
+        if body.value("context") != nil { return try await discovery(body, using: using, lookup) }
         if object["order_by"] != nil {
             guard let order = try Self.orderBy(body) else { throw body.missing("order_by") }
-            return (.orderBy(order), [])
+            return Reading(query: .orderBy(order))
         }
         let fusions: KeyValuePairs<String, Fusion> = ["rrf": .rrf(k: 2, weights: nil), "dbsf": .dbsf]
-        if let fusion = try body.choice("fusion", fusions) { return (.fusion(fusion), []) }
+        if let fusion = try body.choice("fusion", fusions) { return Reading(query: .fusion(fusion)) }
         if let rrf = try body.inner("rrf") {
             let weights = try rrf.value("weights").map { try Self.floats($0, rrf.place("weights")) }
-            return (.fusion(.rrf(k: try rrf.count("k", from: 1) ?? 2, weights: weights)), [])
+            return Reading(query: .fusion(.rrf(k: try rrf.count("k", from: 1) ?? 2, weights: weights)))
         }
-        if try body.choice("sample", ["random": true]) != nil { return (.sample, []) }
-        for kind in ["discover", "context", "formula", "relevance_feedback"] where object[kind] != nil {
+        if try body.choice("sample", ["random": true]) != nil { return Reading(query: .sample) }
+        for kind in ["formula", "relevance_feedback"] where object[kind] != nil {
             throw RequestError.unsupported(path, kind)
         }
         _ = try await target(value, path, using: using, lookup)  // says what is wrong with it
@@ -210,27 +232,77 @@ extension QueryReader {
         }
     }
 
-    /// The average of what is liked, moved away from the average of what is not. Its examples are not found again.
+    /// By default the average of what is liked, moved away from the average of what is not. Its examples are not found again.
     func recommendation(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Reading {
-        let strategies: KeyValuePairs<String, Bool> = [
-            "average_vector": true, "best_score": false, "sum_scores": false,
+        enum Strategy { case average, best, sum }
+        let strategies: KeyValuePairs<String, Strategy> = [
+            "average_vector": .average, "best_score": .best, "sum_scores": .sum,
         ]
-        guard try body.choice("strategy", strategies) ?? true else {
-            throw RequestError.unsupported(body.place("strategy"), "a strategy other than average_vector")
-        }
+        let strategy = try body.choice("strategy", strategies) ?? .average
         let positive = try examples(body, "positive")
         let negative = try examples(body, "negative")
-        if positive.isEmpty {
-            throw RequestError.bad("At least one positive vector must be specified with the average_vector strategy")
+        if positive.isEmpty, strategy == .average || negative.isEmpty {
+            throw RequestError.bad(
+                strategy == .average
+                    ? "At least one positive vector/id must be provided with the average_vector strategy"
+                    : "At least one positive or negative vector/id must be provided")
         }
         let liked = try await values(of: positive, using: using, lookup)
         let disliked = try await values(of: negative, using: using, lookup)
-        var wanted = try VectorValues.average(liked)
-        if !disliked.isEmpty {
-            wanted = try VectorValues.combined([(wanted, 2), (try VectorValues.average(disliked), -1)])
+        var reading = Reading(query: .sample, examples: Self.ids(positive + negative, lookup))
+        switch strategy {
+        case .best: reading.composite = .bestScore(positive: liked, negative: disliked)
+        case .sum: reading.composite = .sumScores(positive: liked, negative: disliked)
+        case .average:
+            var wanted = try VectorValues.average(liked)
+            if !disliked.isEmpty {
+                wanted = try VectorValues.combined([(wanted, 2), (try VectorValues.average(disliked), -1)])
+            }
+            reading.query = .nearest(.values(wanted))
         }
-        let ids = (positive + negative).compactMap { if case .point(let id) = $0 { id } else { nil } }
-        return (.nearest(.values(wanted)), lookup == nil ? ids : [])
+        return reading
+    }
+
+    /// `{"target", "context": [{"positive", "negative"}]}`; without a target by the context alone.
+    func discovery(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Reading {
+        var all: [VectorTarget] = []
+        for pair in try body.list("context", orOne: true) ?? [] {
+            for name in ["positive", "negative"] {
+                all.append(try Self.example(try pair.required(name), pair.place(name)))
+            }
+        }
+        let target = try body.value("target").map { try Self.example($0, body.place("target")) }
+        if target == nil, all.isEmpty { throw RequestError.bad("a target or a context is needed") }
+        let examples = (target.map { [$0] } ?? []) + all
+        var vectors = (try await values(of: examples, using: using, lookup))[...]
+        let first = target == nil ? Optional.none : vectors.removeFirst()
+        let pairs = stride(from: vectors.startIndex, to: vectors.endIndex, by: 2).map {
+            CompositeQuery.Pair(positive: vectors[$0], negative: vectors[$0 + 1])
+        }
+        return Reading(
+            query: .sample, examples: Self.ids(examples, lookup),
+            composite: first.map { .discover(target: $0, context: pairs) } ?? .context(pairs))
+    }
+
+    private static func ids(_ examples: [VectorTarget], _ lookup: Lookup?) -> [PointID] {
+        if lookup != nil { return [] }
+        return examples.compactMap { if case .point(let id) = $0 { id } else { nil } }
+    }
+
+    /// `{"nearest", "mmr": {"diversity", "candidates_limit"}}`
+    private static func mmr(_ body: RequestBody, _ target: VectorTarget) throws -> CompositeQuery? {
+        guard let mmr = try body.inner("mmr") else { return nil }
+        let diversity = try mmr.number("diversity") ?? 0.5
+        guard (0...1).contains(diversity) else {
+            throw RequestError.validation(
+                mmr.place("diversity"), "value \(diversity) invalid, must be from 0.0 to 1.0")
+        }
+        let candidates = try mmr.count("candidates_limit", from: 0)
+        if let candidates, candidates > 16_384 {
+            throw RequestError.validation(
+                mmr.place("candidates_limit"), "value \(candidates) invalid, must be 16384 or smaller")
+        }
+        return .mmr(target: target, diversity: diversity, candidates: candidates)
     }
 
     private func examples(_ body: RequestBody, _ name: String) throws -> [VectorTarget] {
