@@ -18,6 +18,21 @@ enum GeoArea: Sendable {
     /// Units: metres; the mean radius of the Earth. Source: IUGG.
     private static let earthRadius = 6_371_008.8
 
+    /// No point of the area lies outside them.
+    var latitudes: ClosedRange<Double> {
+        switch self {
+        case .box(let topLeft, let bottomRight):
+            return bottomRight.latitude...max(bottomRight.latitude, topLeft.latitude)
+        case .circle(let center, let radius):
+            // The way along a meridian is never longer than the whole way. Some millimetres for the rounding.
+            let reach = max(0, radius) / Self.earthRadius * 180 / .pi + 1e-7
+            return (center.latitude - reach)...(center.latitude + reach)
+        case .polygon(let exterior, _):
+            let latitudes = exterior.map(\.latitude)
+            return (latitudes.min() ?? 0)...(latitudes.max() ?? 0)
+        }
+    }
+
     func contains(_ point: GeoPoint) -> Bool {
         switch self {
         case .box(let topLeft, let bottomRight):
@@ -27,9 +42,7 @@ enum GeoArea: Sendable {
             }
             return topLeft.longitude < point.longitude && point.longitude < bottomRight.longitude
         case .circle(let center, let radius):
-            // The way along a meridian is never longer than the whole way: most points need no sine.
-            let north = abs(point.latitude - center.latitude) * .pi / 180 * Self.earthRadius
-            return north < radius * 1.000001 && Self.distance(center, point) < radius
+            return Self.distance(center, point) < radius
         case .polygon(let exterior, let interiors):
             guard Self.side(of: point, exterior) == .inside else { return false }
             return interiors.allSatisfy { Self.side(of: point, $0) == .outside }

@@ -25,15 +25,14 @@ extension PayloadColumn {
                 }
             }
             if counts(.integer) {
-                for (value, count) in state.integers.tally(in: mask, of: { $0 }) {
+                for (value, count) in state.integers.tally(in: mask) {
                     best.insert(Facet(count: count, value: .integer(value)))
                 }
             }
             if kind == .uuid {
-                let ids = state.texts.tally(in: mask) { ordinal in
-                    state.dictionary.withText(Int(ordinal)) { PointID(uuid: String(decoding: $0, as: UTF8.self)) } ?? nil
+                for (id, count) in state.uuids().tally(in: mask) {
+                    best.insert(Facet(count: count, value: .uuid(id)))
                 }
-                for (id, count) in ids { best.insert(Facet(count: count, value: .uuid(id))) }
             } else if counts(.keyword) {
                 let tally = state.texts.tallyOrdinals(in: mask, of: state.dictionary.count)
                 for (ordinal, count) in tally.enumerated() where count > 0 {
@@ -91,21 +90,43 @@ private struct Facet {
     }
 }
 
-extension PayloadColumn.Pairs {
-    /// How many rows of `mask` have each value; a value that a row has twice counts once.
-    fileprivate func tally<Key: Hashable>(in mask: Bitmap, of key: (Value) -> Key?) -> [Key: Int] {
-        var tally: [Key: (count: Int, lastRow: UInt32)] = [:]
-        for (row, value) in zip(rows, values) where row < mask.count && mask[Int(row)] {
-            guard let key = key(value), tally[key]?.lastRow != row else { continue }
-            tally[key, default: (0, row)].count += 1
-            tally[key]?.lastRow = row
+extension PayloadColumn.State {
+    fileprivate func uuids() -> PayloadColumn.Pairs<PointID> {
+        let ids = (0..<dictionary.count).map { ordinal in
+            dictionary.withText(ordinal) { PointID(uuid: String(decoding: $0, as: UTF8.self)) } ?? nil
         }
-        return tally.mapValues(\.count)
+        var pairs = PayloadColumn.Pairs<PointID>()
+        for (row, ordinal) in zip(texts.rows, texts.values) {
+            if let id = ids[Int(ordinal)] { pairs.append(id, in: Int(row)) }
+        }
+        return pairs
+    }
+}
+
+extension PayloadColumn.Pairs where Value: Comparable {
+    /// How many rows of `mask` have each value; a value that a row has twice counts once.
+    fileprivate func tally(in mask: Bitmap) -> [(value: Value, count: Int)] {
+        var found: [Value] = []
+        var (lastRow, first) = (UInt32.max, 0)
+        for (row, value) in zip(rows, values) where row < mask.count && mask[Int(row)] {
+            if row != lastRow { (lastRow, first) = (row, found.count) }
+            if !found[first...].contains(value) { found.append(value) }
+        }
+        found.sort()
+        var tally: [(value: Value, count: Int)] = []
+        for value in found {
+            if tally.last?.value == value {
+                tally[tally.count - 1].count += 1
+            } else {
+                tally.append((value, 1))
+            }
+        }
+        return tally
     }
 }
 
 extension PayloadColumn.Pairs<UInt32> {
-    /// The same of values that are numbered from 0: by number.
+    /// `tally` of values that are numbered from 0: by number.
     fileprivate func tallyOrdinals(in mask: Bitmap, of count: Int) -> [Int] {
         var counts = [Int](repeating: 0, count: count)
         var lastRows = [UInt32](repeating: .max, count: count)

@@ -1,4 +1,5 @@
 import CVectorKernel
+import Foundation
 
 extension PayloadColumn {
     /// Of the first `rows` rows those with a value that fits.
@@ -12,8 +13,10 @@ extension PayloadColumn {
             case .except(let values): return state.rows(except: values, of: rows)
             case .range(let bounds): return state.rows(between: bounds, of: rows)
             case .geo(let area):
+                // Most places lie too far north or south: they are left out before the area is looked at.
+                let latitudes = area.latitudes
                 var result = Bitmap(count: rows)
-                result.insert(state.places, where: area.contains)
+                result.insert(state.places) { latitudes.contains($0.latitude) && area.contains($0) }
                 return result
             case .valuesCount(let bounds): return state.rows(counting: bounds, of: rows)
             case .dates(let bounds):
@@ -27,11 +30,15 @@ extension PayloadColumn {
                 return state.rows(withTexts: accepted, of: rows)
             case .prefix(let prefix):
                 let prefix = Array(prefix.utf8)
-                let accepted = try self.texts(of: state, in: snapshot) { $0.starts(with: prefix) }
+                let accepted = try self.texts(of: state, in: snapshot) { text in
+                    text.count >= prefix.count && (prefix.isEmpty || memcmp(text.baseAddress!, prefix, prefix.count) == 0)
+                }
                 return state.rows(withTexts: accepted, of: rows)
             case .substring(let part):
                 let part = Array(part.utf8)
-                let accepted = try self.texts(of: state, in: snapshot) { $0.contains(part) }
+                let accepted = try self.texts(of: state, in: snapshot) { text in
+                    part.isEmpty || memmem(text.baseAddress, text.count, part, part.count) != nil
+                }
                 return state.rows(withTexts: accepted, of: rows)
             }
         }

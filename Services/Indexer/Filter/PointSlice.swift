@@ -3,18 +3,14 @@
 /// Source: Qdrant's API: SipHash-2-4 with a zero key over the id's bytes (a number's 8, little end first; a UUID's 16), modulo `total`.
 enum PointSlice {
     static func index(of id: PointID, total: UInt32) -> UInt32 {
-        let words = id.kind == 0 ? [id.low] : [id.high.byteSwapped, id.low.byteSwapped]
-        return UInt32(hash(words) % UInt64(total))
-    }
-
-    /// SipHash-2-4 of whole words, key 0. Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF".
-    private static func hash(_ words: [UInt64]) -> UInt64 {
+        // SipHash-2-4. Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF".
         var state = State()
-        for word in words { state.absorb(word) }
-        state.absorb(UInt64(words.count * 8) << 56)
+        if id.kind == 1 { state.absorb(id.high.byteSwapped) }
+        state.absorb(id.kind == 1 ? id.low.byteSwapped : id.low)
+        state.absorb((id.kind == 1 ? 16 : 8) << 56)
         state.v2 ^= 0xFF
         for _ in 0..<4 { state.round() }
-        return state.v0 ^ state.v1 ^ state.v2 ^ state.v3
+        return UInt32((state.v0 ^ state.v1 ^ state.v2 ^ state.v3) % UInt64(total))
     }
 
     private struct State {
