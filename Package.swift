@@ -62,7 +62,7 @@ let services: [Module] = [
     .service(
         "Indexer",
         uses: [
-            "CSimdjson", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs",
+            "CSimdjson", "CSnowball", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs",
             "WorkQueue",
         ]),
     .service("AIStatus", uses: ["Postgres", "Redis"]),

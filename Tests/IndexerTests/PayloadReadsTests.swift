@@ -120,6 +120,10 @@ struct PayloadReadsTests {
         #expect(try await words(["type": "text", "lowercase": false], ["text": "robot"]).isEmpty)
         #expect(try await words(["type": "text", "ascii_folding": true], ["text": "senor nunez"]) == [20])
         #expect(try await words(["type": "text", "min_token_len": 3], ["text": "of robot"]) == [20])
+        let english: JSONValue = ["type": "snowball", "language": "english"]
+        #expect(try await words(["type": "text", "stemmer": english], ["text": "robotic"]).isEmpty)
+        #expect(try await words(["type": "text", "stemmer": english], ["text": "robot"]) == [20, 21])
+        await #expect(throws: StoreError.self) { try await words(["type": "text", "stopwords": "klingon"], ["text": "x"]) }
     }
 
     @Test func columnsFollowUpdatesDeletesCompactionAndReopening() async throws {

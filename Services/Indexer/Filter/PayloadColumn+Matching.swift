@@ -36,12 +36,21 @@ extension PayloadColumn {
                 return state.rows(withTexts: accepted, of: rows)
             case .substring(let part):
                 let part = Array(part.utf8)
-                let accepted = try self.texts(of: state, in: snapshot) { text in
-                    part.isEmpty || memmem(text.baseAddress, text.count, part, part.count) != nil
-                }
+                let accepted = try self.texts(of: state, in: snapshot) { Self.contains(part, in: $0) }
                 return state.rows(withTexts: accepted, of: rows)
             }
         }
+    }
+
+    private static func contains(_ part: [UInt8], in text: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let first = part.first, let base = text.baseAddress else { return part.isEmpty }
+        var from = 0
+        while from + part.count <= text.count {
+            guard let hit = memchr(base + from, Int32(first), text.count - part.count - from + 1) else { return false }
+            if memcmp(hit, part, part.count) == 0 { return true }
+            from = UnsafeRawPointer(base).distance(to: UnsafeRawPointer(hit)) + 1
+        }
+        return false
     }
 
     func emptyRows(of rows: Int, in snapshot: Snapshot) throws -> Bitmap {

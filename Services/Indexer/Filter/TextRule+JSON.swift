@@ -18,6 +18,16 @@ extension TextRule {
         let most = member("max_token_len")?.integer ?? .max
         lengths = Int(max(1, least))...Int(max(1, least, most))
         if let words = member("stopwords") { stopWords = try Self.stopWords(words, path: "\(path).stopwords") }
+        if let stemmer = member("stemmer") { self.stemmer = try Self.stemmer(stemmer, path: "\(path).stemmer") }
+    }
+
+    /// `{"type": "snowball", "language"}`, or `{"type": "none"}`.
+    private static func stemmer(_ value: JSONValue, path: String) throws(StoreError) -> String? {
+        if value["type"] == "none" { return nil }
+        guard let language = value["language"]?.string?.lowercased(), SnowballStemmer(language) != nil else {
+            throw .invalid(field: "\(path).language", "must be a language that Snowball knows")
+        }
+        return language
     }
 
     /// A language, or `{"languages": [...], "custom": [...]}`.

@@ -19,6 +19,8 @@ struct TextRule: Sendable, Hashable {
     /// Units: characters. Words of another length are left out; of a `prefix` index the beginnings of another length.
     var lengths = 1...Int.max
     var stopWords: Set<String> = []
+    /// Language of a Snowball stemmer: words of one stem are one word.
+    var stemmer: String?
 
     static let standard = TextRule()
 
@@ -38,6 +40,7 @@ struct TextRule: Sendable, Hashable {
 
     private var isPlain: Bool {
         (tokenizer == .word || tokenizer == .multilingual) && lowercase && lengths == 1...Int.max && stopWords.isEmpty
+            && stemmer == nil
     }
 
     private static func forEachASCIIWord(
@@ -60,11 +63,13 @@ struct TextRule: Sendable, Hashable {
     }
 
     private func words(in text: UnsafeBufferPointer<UInt8>) -> [String] {
-        pieces(String(decoding: text, as: UTF8.self)).compactMap { piece in
+        let stems = stemmer.flatMap { SnowballStemmer($0) }
+        return pieces(String(decoding: text, as: UTF8.self)).compactMap { piece in
             var word = String(piece)
             if foldsAccents { word = Self.withoutAccents(word) }
             if lowercase { word = word.lowercased() }
             if stopWords.contains(word) { return nil }
+            if let stems { word = stems.stem(of: word) }
             let length = word.unicodeScalars.count
             return length >= lengths.lowerBound && (length <= lengths.upperBound || tokenizer == .prefix) ? word : nil
         }

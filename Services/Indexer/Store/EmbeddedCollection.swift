@@ -217,6 +217,14 @@ final class EmbeddedCollection: Sendable {
         }
     }
 
+    func buildColumn(_ field: String) async throws {
+        guard let path = PayloadPath(field) else { return }
+        try await pool.run { [self] in
+            let snapshot = index.snapshot
+            try snapshot.columns.column(path).with(snapshot) { _ in }
+        }
+    }
+
     func facet(_ request: FacetRequest) async throws -> [FacetHit] {
         try await pool.run { [self] in
             let (snapshot, located) = index.snapshot(locating: request.filter?.ids ?? [])

@@ -140,9 +140,12 @@ final class EmbeddedStore: VectorStore {
         try await find(collection).changeVectors { try $0.removeVector(name) }
     }
 
+    /// An index only says how a path's values are read: its column is built here, so that the first filter need not.
     func setPayloadSchema(_ field: String, _ schema: JSONValue?, in collection: String) async throws -> UInt64 {
         let collection = try find(collection)
+        if schema?["data_type"] == "text" { _ = try TextRule(schema?["params"] ?? [:], path: "field_schema") }
         try await keeper.run { try collection.update { $1[field] = schema } }
+        if schema != nil { try await collection.buildColumn(field) }
         return collection.index.snapshot.sequence
     }
 
