@@ -236,15 +236,33 @@ final class EmbeddedCollection: Sendable {
     /// Best first.
     func query(_ request: QueryRequest) async throws -> [StoredPoint] {
         try await pool.run { [self] in
-            let (snapshot, located) = index.snapshot(locating: request.ids)
-            let query = CollectionQuery(
-                snapshot: snapshot, located: located, configuration: configuration, pool: pool)
-            return try await query.hits(of: request).map { hit in
-                var point = try point(hit.slot, of: snapshot, request.fields)
-                point.score = hit.score
-                point.orderValue = hit.orderValue
-                return point
+            let query = moment(for: request)
+            return try points(try await query.hits(of: request), of: query.snapshot, request.fields)
+        }
+    }
+
+    func groups(_ request: GroupsRequest) async throws -> [PointGroup] {
+        try await pool.run { [self] in
+            let query = moment(for: request.query)
+            return try await GroupSearch(request, query).groups().map { group in
+                PointGroup(id: group.id, points: try points(group.hits, of: query.snapshot, request.query.fields))
             }
+        }
+    }
+
+    private func moment(for request: QueryRequest) -> CollectionQuery {
+        let (snapshot, located) = index.snapshot(locating: request.ids)
+        return CollectionQuery(snapshot: snapshot, located: located, configuration: configuration, pool: pool)
+    }
+
+    private func points(
+        _ hits: [CollectionQuery.Hit], of snapshot: Snapshot, _ fields: PointFields
+    ) throws -> [StoredPoint] {
+        try hits.map { hit in
+            var point = try point(hit.slot, of: snapshot, fields)
+            point.score = hit.score
+            point.orderValue = hit.orderValue
+            return point
         }
     }
 

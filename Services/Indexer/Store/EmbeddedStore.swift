@@ -226,7 +226,7 @@ final class EmbeddedStore: VectorStore {
         try await find(collection).query(request)
     }
     func queryGroups(_ request: GroupsRequest, in collection: String) async throws -> [PointGroup] {
-        throw StoreError.wrongInput("groups are not supported by the embedded store yet")
+        try await find(collection).groups(request)
     }
     func facet(_ request: FacetRequest, in collection: String) async throws -> [FacetHit] {
         try await find(collection).facet(request)
