@@ -82,10 +82,49 @@ struct CollectionService: Sendable {
         var body: JSONObject = [
             "vectors": [Self.vectorName: ["size": JSONValue(version.vectorSize), "distance": .string(distance)]]
         ]
-        if let hnsw { body["hnsw_config"] = .object(hnsw) }
+        let active = try await activeVersion(beside: version)
+        if let hnsw {
+            body["hnsw_config"] = .object(hnsw)
+        } else if let active {
+            body["hnsw_config"] = try await hnswSettings(of: active).map(JSONValue.object)
+        }
         try await indexer.createCollection(version.physicalName, body: .object(body))
+        if let active { await copyPayloadIndexes(from: active, to: version.physicalName) }
         log.info(
             "collection.created", ["collection": .string(version.physicalName), "size": JSONValue(version.vectorSize)])
+    }
+
+    /// The physical collection that is searched while another version of it is made.
+    private func activeVersion(beside version: VectorCollection.Version) async throws -> String? {
+        if version.state == .active { return nil }
+        return try await store.collection(physicalName: version.physicalName)?.active.physicalName
+    }
+
+    /// What `POST /api/collections` was given: for a real Qdrant. `nil` where the store does not have the collection.
+    private func hnswSettings(of physicalName: String) async throws -> JSONObject? {
+        do {
+            let config = try await indexer.info(collection: physicalName)["config"]?["hnsw_config"]
+            let members = ["m", "ef_construct"].compactMap { name in config?[name].map { (name, $0) } }
+            return members.isEmpty ? nil : JSONObject(members)
+        } catch let error as ServiceClientError where error.status == 404 {
+            return nil
+        }
+    }
+
+    /// Indexes that somebody made for filters go along to the next version. Without them searches are slower, not wrong.
+    func copyPayloadIndexes(from source: String, to target: String) async {
+        do {
+            let wanted = try await indexer.info(collection: source)["payload_schema"]?.object ?? JSONObject()
+            if wanted.isEmpty { return }
+            let present = try await indexer.info(collection: target)["payload_schema"]?.object ?? JSONObject()
+            for (field, index) in wanted.members where present[field] == nil {
+                guard let schema = index["params"]?.nonNull ?? index["data_type"] else { continue }
+                try await indexer.createPayloadIndex(collection: target, field: field, schema: schema)
+            }
+        } catch {
+            log.warning(
+                "collection.indexes_not_copied", ["collection": .string(target), "error": .string("\(error)")])
+        }
     }
 
     /// Makes the collection of a job again where the store has lost it.

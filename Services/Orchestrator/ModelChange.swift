@@ -73,6 +73,8 @@ struct ModelChange: Sendable {
                 "version \(building.number) of \(name) is not complete: \(progress.missing.joined(separator: "; "))",
                 extra: ["missing": .array(progress.missing.map(JSONValue.string))])
         }
+        await collections.copyPayloadIndexes(
+            from: collection.active.physicalName, to: building.physicalName)
         return try await exchange("collection.switched") {
             try await collections.store.switchVersion(of: name, to: building.number)
         }

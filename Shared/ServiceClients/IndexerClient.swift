@@ -81,6 +81,12 @@ package struct IndexerClient: Sendable {
         return (page["points"]?.array ?? [], page["next_page_offset"] ?? .null)
     }
 
+    /// `schema`: a type (`keyword`) or its parameters, as the collection's info has it.
+    package func createPayloadIndex(collection: String, field: String, schema: JSONValue) async throws {
+        let body: JSONValue = ["field_name": .string(field), "field_schema": schema]
+        _ = try await result("PUT", "\(path(collection))/index", body)
+    }
+
     /// The physical collection by alias.
     package func aliases() async throws -> [String: String] {
         let list = try await result("GET", "/aliases")["aliases"]?.array ?? []

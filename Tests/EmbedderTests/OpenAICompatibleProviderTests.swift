@@ -60,6 +60,31 @@ struct OpenAICompatibleProviderTests {
         await server.stop()
     }
 
+    /// One server has several models: what one of them refuses another may take.
+    @Test func eachModelIsAskedForItsOwnSize() async throws {
+        let server = try await StubEmbeddingsServer { request, _ in
+            let model = request.body["model"]?.string
+            if model == "fixed", request.body["dimensions"] != nil {
+                return .json(["error": ["message": "fixed does not support dimensions"]] as JSONValue, status: 400)
+            }
+            return StubEmbeddingsServer.answer(
+                request, dimensions: model == "fixed" ? 8 : Int(request.body["dimensions"]?.integer ?? 4))
+        }
+        let provider = provider(server)
+        for (model, dimensions) in [("fixed", 8), ("flexible", 6), ("fixed", 8), ("text-embedding-3-small", 4)] {
+            var call = call(["a"])
+            (call.model, call.dimensions) = (model, dimensions)
+            #expect(try await provider.embed(call).results[0].get().count == dimensions)
+        }
+        #expect(server.requests.map { $0.body["dimensions"]?.integer } == [8, nil, 6, nil, nil])
+        var wrong = call(["a"])
+        (wrong.model, wrong.dimensions) = ("fixed", 9)
+        await #expect(throws: EmbeddingError.self) {
+            _ = try await provider.embed(wrong).results[0].get()
+        }
+        await server.stop()
+    }
+
     private typealias Reply = @Sendable (StubEmbeddingsServer.Seen) -> HTTPResponse
     private static func data(_ vectors: [(index: Int, embedding: JSONValue)]) -> HTTPResponse {
         .json(["data": .array(vectors.map { ["index": JSONValue($0.index), "embedding": $0.embedding] })])

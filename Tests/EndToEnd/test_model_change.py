@@ -286,6 +286,31 @@ def test_a_rebuild_is_given_up_and_what_it_made_is_removed(shelf, stub):
     assert table.hits() and table.active() == 4
 
 
+def test_a_collection_of_the_first_release_is_rebuilt_too(stub_suite, stub, datasource):
+    """Its version 1 has the bare name in the store, where the alias would stand."""
+    sql = lambda *texts: stub_suite.postgres.psql(*texts, database="suite", user="suite")
+    sql("INSERT INTO vector_collections (id, name) VALUES (gen_random_uuid(), 'diaries')",
+        "INSERT INTO vector_collection_versions (physical_name, collection_id, number, vector_size, space, state) SELECT 'diaries', id, 1, "
+        f"{stub.dimensions}, 'openai|stub|{stub.dimensions}|none|normalized', 'active' FROM vector_collections WHERE name = 'diaries'")
+    table = Shelf(stub_suite, stub, datasource, "diaries")
+    ledger.store(stub_suite, "PUT", "/collections/diaries/index", {"field_name": "name", "field_schema": "keyword"})
+    before = table.hits()
+    table.rebuild()
+    table.wait_until_ready()
+    table.suite.expect("POST", table.path("switch"))
+    assert table.hits() != before and table.active() == 2 and table.alias() is None
+    schema = ledger.store(stub_suite, "GET", "/collections/diaries@2")["payload_schema"]
+    assert schema["name"]["data_type"] == "keyword", schema
+    table.suite.expect("POST", table.path("rollback"))
+    assert table.hits() == before
+    table.suite.expect("POST", table.path("switch"))
+    table.suite.expect("DELETE", table.path("rollback"))
+    sql("UPDATE vector_collection_versions SET changed_at = now() - interval '5 minutes' WHERE physical_name = 'diaries'")
+    wait_until("the alias stands where the old version was", lambda: table.alias() == "diaries@2")
+    assert ledger.count(stub_suite, "diaries") == ROWS
+    table.check(2, DIMENSIONS)
+
+
 def test_a_collection_is_deleted_in_the_middle_of_a_rebuild(shelf, stub):
     table = shelf("maps")
     stub.delay = 0.3

@@ -12,11 +12,18 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
     private let url: String
     private let key: String?
     private let client: HTTPClient
+    /// Whether the parameter goes along with the model and dimensions of the settings.
+    private let sendsDimensions: Bool
+    private struct Size: Hashable {
+        var model: String
+        var dimensions: Int
+    }
     private struct Parameters {
-        var dimensions: Bool
+        /// The server refused the parameter for these: their vectors have the right size, or the answer is refused.
+        var withoutDimensions: Set<Size> = []
         var encodingFormat = true
     }
-    private let parameters: Mutex<Parameters>
+    private let parameters = Mutex(Parameters())
 
     /// - Parameter sendsDimensions: only models that can shorten their vectors take the parameter.
     init(
@@ -29,7 +36,7 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         url = Self.endpoint(baseURL)
         self.key = key
         self.client = client
-        parameters = Mutex(Parameters(dimensions: sendsDimensions))
+        self.sendsDimensions = sendsDimensions
     }
 
     /// The base may be the server or end in its version (`/v1`, `/v1beta/openai`), with or without a slash.
@@ -84,7 +91,7 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         writer.raw(#"{"model":"#)
         writer.write(call.model)
         if parameters.encodingFormat { writer.raw(#","encoding_format":"base64""#) }
-        if parameters.dimensions || call.dimensions != description.dimensions {
+        if asksForDimensions(call, parameters) {
             writer.raw(#","dimensions":"#)
             writer.write(Int64(call.dimensions))
         }
@@ -97,6 +104,12 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         return writer.bytes
     }
 
+    private func asksForDimensions(_ call: EmbeddingCall, _ parameters: Parameters) -> Bool {
+        if parameters.withoutDimensions.contains(Size(model: call.model, dimensions: call.dimensions)) { return false }
+        if call.model == description.model, call.dimensions == description.dimensions { return sendsDimensions }
+        return EmbedderConfiguration.knownDimensions[call.model] != call.dimensions
+    }
+
     /// True when the refusal names an optional parameter that the next call can do without.
     private func dropParameter(named message: String, _ call: EmbeddingCall) -> Bool {
         parameters.withLock { parameters in
@@ -104,11 +117,8 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
                 parameters.encodingFormat = false
                 return true
             }
-            if parameters.dimensions && message.contains("dimensions") && call.dimensions == description.dimensions {
-                parameters.dimensions = false
-                return true
-            }
-            return false
+            guard message.contains("dimensions"), asksForDimensions(call, parameters) else { return false }
+            return parameters.withoutDimensions.insert(Size(model: call.model, dimensions: call.dimensions)).inserted
         }
     }
 }
