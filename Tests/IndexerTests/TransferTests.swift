@@ -66,10 +66,14 @@ struct TransferTests {
         let header = try PointsFileHeader(try PointsImport.json(try #require(try reader.next()), line: 1))
         #expect(header.points == 900 && header.collection == "products@1")
         #expect(header.payloadSchema == ["price": ["data_type": "float"]])
+        #expect(header.aliases == ["products"])
         #expect(header.configuration["metadata"] == nil)
         var lines = 0
         while try reader.next() != nil { lines += 1 }
         #expect(lines == 900)
+        try await run("import", path, "--url", target.url, "--api-key", "key of the target", said: said)
+        #expect(said.lines.last == "imported 900 points into products@1, reachable as products")
+        #expect(try await target.store.collection("products").name == "products@1")
         for _ in 0..<2 {  // again changes nothing
             try await run("import", path, "copied", "--url", target.url, "--api-key=key of the target")
             let made = try await target.store.collection("copied")
@@ -98,6 +102,22 @@ struct TransferTests {
                 == Array("{}".utf8))
         try await run("copy", "products", target.url, "--url", source.url, "--as", "other")
         #expect(try await target.store.collection("other").points == 2499)
+    }
+
+    @Test func aReplacedCollectionKeepsItsAliasesAndNothingElse() async throws {
+        try await fill(20)
+        let path = "\(folder.path)/points.jsonl"
+        try await run("export", "products", path, "--url", source.url)
+        try await target.store.createCollection("products@1", .unnamed(1))
+        try await target.store.write([.upsert(1, [1]), .upsert(1000, [1])], to: "products@1")
+        try await target.store.changeAliases([.create(alias: "shop", collection: "products@1")])
+        let incarnation = try await target.store.collection("shop").incarnation
+        try await run("import", path, "--replace", "--url", target.url, "--api-key", "key of the target")
+        #expect(try await target.store.collection("shop").incarnation != incarnation)
+        #expect(try await content(of: target.store, "shop") == content(of: source.store, "products@1"))
+        try await target.store.write([.upsert(1000, [1, 0, 0])], to: "shop")
+        try await run("copy", "products", target.url, "--replace", "--url", source.url)
+        #expect(try await content(of: target.store, "shop") == content(of: source.store, "products@1"))
     }
 
     @Test func aCollectionWithOtherVectorsIsLeftAlone() async throws {

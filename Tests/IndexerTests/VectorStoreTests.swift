@@ -447,6 +447,21 @@ struct VectorStoreTests {
         }
     }
 
+    @Test(arguments: StoreKind.all)
+    func theNearestAreGroupedByTheirPayload(kind: StoreKind) async throws {
+        try await kind.withStore { store, name in
+            try await Self.shop(store, name("c"))
+            let brand = try #require(PayloadPath("brand"))
+            let query = QueryRequest(query: .nearest(.values(.dense([1, 0]))), using: "text")
+            let groups = try await store.queryGroups(
+                GroupsRequest(query: query, groupBy: brand, groupSize: 2, groups: 2), in: name("c"))
+            #expect(
+                groups.map { "\($0.id.text) \($0.points.map(\.id.text))" } == [
+                    #"acme ["0", "3"]"#, #"brio ["1", "4"]"#,
+                ])
+        }
+    }
+
     /// Ten products: the smaller the number, the nearer to [1, 0].
     private static func shop(_ store: any VectorStore, _ collection: String) async throws {
         try await store.createCollection(collection, try .shop())

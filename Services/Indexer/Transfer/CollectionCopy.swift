@@ -21,8 +21,7 @@ struct CollectionCopy: Sendable {
 
     func run(progress: TransferProgress) async throws -> Outcome {
         let information = try await source.information()
-        let aliases = try await QdrantStore(qdrant: source.qdrant).aliases()
-        let physical = aliases.first { $0.alias == source.name }?.collection ?? source.name
+        let (physical, aliases) = try await source.names()
         let upload = PointsUpload(qdrant: target, collection: name ?? physical, replaces: replaces)
         try await upload.prepare(information.request, payloadSchema: information.payloadSchema)
         progress.begin(try await source.count())
@@ -43,11 +42,7 @@ struct CollectionCopy: Sendable {
             progress.advance(by: part.count)
         }
         let count = try await check(sample.ids, in: upload.collection)
-        let moved = name == nil ? aliases.filter { $0.collection == physical }.map(\.alias) : []
-        if !moved.isEmpty {
-            let changes = moved.map { AliasChange.create(alias: $0, collection: upload.collection) }
-            try await QdrantStore(qdrant: target).changeAliases(changes)
-        }
+        let moved = name == nil ? try await upload.setAliases(aliases, moving: true) : []
         return Outcome(collection: upload.collection, points: count, aliases: moved)
     }
 

@@ -25,6 +25,13 @@ struct CollectionReader: Sendable {
         QdrantCollection(try await qdrant.result("GET", QdrantConnection.path(name), collection: name))
     }
 
+    /// The collection's own name, and its aliases.
+    func names() async throws -> (physical: String, aliases: [String]) {
+        let aliases = try await QdrantStore(qdrant: qdrant).aliases()
+        let physical = aliases.first { $0.alias == name }?.collection ?? name
+        return (physical, aliases.filter { $0.collection == physical }.map(\.alias))
+    }
+
     func count() async throws -> Int { try await QdrantStore(qdrant: qdrant).count(nil, in: name) }
 
     /// Where a reading stands.

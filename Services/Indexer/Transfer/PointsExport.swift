@@ -8,11 +8,13 @@ struct PointsExport: Sendable {
     /// Answers how many points were written. `path`: `-` is standard output.
     func run(to path: String, progress: TransferProgress) async throws -> Int {
         let information = try await source.information()
+        let (physical, aliases) = try await source.names()
         let expected = try await source.count()
         let writer = try PointsFileWriter(
             path: path,
             header: PointsFileHeader(
-                collection: source.name, configuration: information.request, payloadSchema: information.payloadSchema,
+                collection: physical, aliases: aliases, configuration: information.request,
+                payloadSchema: information.payloadSchema,
                 points: 0, exportedAt: Timestamp.now.text))
         progress.begin(expected)
         var written = 0

@@ -7,6 +7,8 @@ import WireProtocol
 struct PointsFileHeader: Sendable {
     static let format = "semantic-ingestion.points.v1"
     var collection: String
+    /// Other names of it.
+    var aliases: [String]
     /// The request that makes the collection.
     var configuration: JSONObject
     var payloadSchema: JSONObject
@@ -17,7 +19,8 @@ struct PointsFileHeader: Sendable {
     /// With white space behind it, so that it is as long whatever the number of points is.
     var line: [UInt8] {
         var object: JSONObject = [
-            "format": .string(Self.format), "collection": .string(collection), "exported_at": .string(exportedAt),
+            "format": .string(Self.format), "collection": .string(collection),
+            "aliases": .array(aliases.map { .string($0) }), "exported_at": .string(exportedAt),
             "config": .object(configuration), "payload_schema": .object(payloadSchema),
         ]
         if let points { object["points"] = JSONValue(points) }
@@ -36,14 +39,19 @@ struct PointsFileHeader: Sendable {
             )
         }
         self.collection = collection
+        aliases = (line["aliases"]?.array ?? []).compactMap(\.string)
         self.configuration = configuration
         payloadSchema = line["payload_schema"]?.object ?? JSONObject()
         points = line["points"]?.integer.map { Int($0) }
         exportedAt = line["exported_at"]?.string ?? ""
     }
 
-    init(collection: String, configuration: JSONObject, payloadSchema: JSONObject, points: Int?, exportedAt: String) {
+    init(
+        collection: String, aliases: [String], configuration: JSONObject, payloadSchema: JSONObject, points: Int?,
+        exportedAt: String
+    ) {
         self.collection = collection
+        self.aliases = aliases
         self.configuration = configuration
         self.payloadSchema = payloadSchema
         self.points = points

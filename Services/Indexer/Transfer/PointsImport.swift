@@ -5,7 +5,7 @@ import WireProtocol
 /// A file of points into a collection. Points are written whole, so what was interrupted is simply done again.
 struct PointsImport: Sendable {
     let qdrant: QdrantConnection
-    /// `nil`: the collection that the file names.
+    /// `nil`: the collection that the file names, with its aliases where nobody else has them.
     let collection: String?
     var replaces = false
     /// Units: bytes of points in one request.
@@ -14,7 +14,9 @@ struct PointsImport: Sendable {
 
     /// Answers the collection and how many points were stored. Throws: `TransferError` that names the line; what stands before the
     /// request with that line is stored.
-    func run(_ reader: PointsFileReader, progress: TransferProgress) async throws -> (collection: String, points: Int) {
+    func run(_ reader: PointsFileReader, progress: TransferProgress) async throws -> (
+        collection: String, points: Int, aliases: [String]
+    ) {
         guard let first = try reader.next() else { throw TransferError("line 1 is missing: the file is empty") }
         let header = try PointsFileHeader(try Self.json(first, line: 1))
         let name = collection ?? header.collection
@@ -37,7 +39,7 @@ struct PointsImport: Sendable {
                 "the file holds \(stored) points, its first line says \(promised): it was cut off or changed. What it holds is stored"
             )
         }
-        return (name, stored)
+        return (name, stored, collection == nil ? try await upload.setAliases(header.aliases, moving: false) : [])
     }
 
     /// Lines until they make a request.

@@ -98,6 +98,22 @@ struct PointsUpload: Sendable {
     }
 }
 
+extension PointsUpload {
+    /// Gives the collection these other names; `moving`: also where another collection has them. Answers those that it has now.
+    func setAliases(_ wanted: [String], moving: Bool) async throws -> [String] {
+        let store = QdrantStore(qdrant: qdrant)
+        let (aliases, names) = (try await store.aliases(), try await store.collectionNames())
+        let possible = wanted.filter { alias in
+            let holder = aliases.first { $0.alias == alias }?.collection
+            return !names.contains(alias) && (holder == nil || holder == collection || moving)
+        }
+        if !possible.isEmpty {
+            try await store.changeAliases(possible.map { .create(alias: $0, collection: collection) })
+        }
+        return possible
+    }
+}
+
 /// What must agree for points to go from one collection into another.
 struct VectorShapes: Sendable, Equatable, CustomStringConvertible {
     /// Name to size and distance, or "sparse".

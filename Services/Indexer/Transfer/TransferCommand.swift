@@ -134,14 +134,19 @@ enum TransferCommand: Equatable {
                 qdrant: connection(server, isBearer: replaces), collection: collection, replaces: replaces)
             let done = try await points.run(
                 try PointsFileReader(path: file), progress: TransferProgress("imported", say: say))
-            say("imported \(done.points) points into \(done.collection)")
+            say("imported \(done.points) points into \(done.collection)\(Self.also(done.aliases))")
         case .copy(let collection, let from, let to, let name, let replaces):
             let copy = CollectionCopy(
                 source: CollectionReader(qdrant: connection(from), name: collection),
                 target: connection(to, isBearer: replaces), name: name, replaces: replaces)
             let done = try await copy.run(progress: TransferProgress("copied", say: say))
-            let aliases = done.aliases.isEmpty ? "" : ", reachable as \(done.aliases.joined(separator: ", "))"
-            say("the copy \(done.collection) has all \(done.points) points, compared with the source\(aliases)")
+            say(
+                "the copy \(done.collection) has all \(done.points) points, compared with the source\(Self.also(done.aliases))"
+            )
         }
+    }
+
+    private static func also(_ aliases: [String]) -> String {
+        aliases.isEmpty ? "" : ", reachable as \(aliases.joined(separator: ", "))"
     }
 }
