@@ -28,13 +28,18 @@ struct GroupSearch {
             case .unsigned(let number): .unsigned(number)
             }
         }
-        /// `nil`: a filter knows no such number.
+        /// `nil`: `match` knows no such number.
         var scalar: Scalar? {
             switch self {
             case .text(let text): .string(text)
             case .integer(let number): .integer(number)
             case .unsigned: nil
             }
+        }
+        /// What matches it, and perhaps a few numbers beside it.
+        var predicate: Filter.Predicate? {
+            guard case .unsigned(let number) = self else { return nil }
+            return .range(Filter.Bounds(atLeast: Double(number), atMost: Double(number)))
         }
     }
 
@@ -104,7 +109,10 @@ struct GroupSearch {
         filter.mustNot.append(.isEmpty(request.groupBy))
         // A point of a known group and another one is wanted: `except` asks for a value that is none of these.
         if !known.isEmpty { filter.must.append(.field(request.groupBy, .except(known.compactMap(\.scalar)))) }
-        if let wanted { filter.must.append(.field(request.groupBy, .any(wanted.compactMap(\.scalar)))) }
+        if let wanted {
+            let predicates = [.any(wanted.compactMap(\.scalar))] + wanted.compactMap(\.predicate)
+            filter.must.append(.filter(Filter(should: predicates.map { .field(request.groupBy, $0) })))
+        }
         search.filter = filter
         return try await query.hits(of: search)
     }
