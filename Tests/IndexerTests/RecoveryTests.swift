@@ -82,6 +82,52 @@ struct RecoveryTests {
         }
     }
 
+    /// As a crash leaves it between the making of the next log and the writer's turn to it.
+    @Test func anEmptyNextLogDoesNotMakeATornTailADamage() async throws {
+        let ends = try await fiveRequests()
+        try folder.truncate(try logFile, to: ends[4] - 1)
+        for _ in 0..<2 {
+            try Data().write(to: URL(fileURLWithPath: WriteAheadLog.path(2, in: try folder.collection)))
+            let store = try folder.open()
+            #expect(try await store.ids().count == 4)
+        }
+        try await folder.open().write([.upsert(5, [0, 0, 0, 1])])
+        #expect(try await folder.open().ids() == [1, 2, 3, 4, 5])
+    }
+
+    /// The new segment is in use then, and the manifest on disk names the old one.
+    @Test(arguments: [false, true]) func aCompactionWhoseManifestCannotBeSavedLosesNothing(isSavedLater: Bool)
+        async throws
+    {
+        let count = 3000
+        do {
+            let store = try folder.open()
+            try await store.createCollection("c", .unnamed(4))
+            for round in 0..<2 {
+                try await store.write(
+                    (0..<count).map { .upsert(UInt64($0), [1, 0, 0, Float($0)], ["round": JSONValue(round)]) })
+                if round == 0 { await store.maintain(force: true) }
+            }
+            let obstacle = "\(try folder.collection)/manifest.json.tmp"
+            try FileManager.default.createDirectory(atPath: obstacle, withIntermediateDirectories: false)
+            await store.maintain(force: true)
+            #expect(try store.find("c").index.snapshot.count == count)
+            #expect(try folder.files("seg-1").count == 3)
+            try await store.write([.delete(1), .payload(2, ["round": "late"])])
+            try FileManager.default.removeItem(atPath: obstacle)
+            if isSavedLater { await store.maintain(force: true) }
+            #expect(try folder.files("seg-1").isEmpty == isSavedLater)
+            try await store.write([.delete(3)])
+        }
+        for _ in 0..<2 {
+            let store = try folder.open()
+            #expect(try await store.ids() == [0, 2] + (4..<UInt64(count)))
+            #expect(try await store.payload(2) == #"{"round":"late"}"#)
+            #expect(try await store.payload(2999) == #"{"round":1}"#)
+            #expect(try folder.files("seg-").count == 3)
+        }
+    }
+
     @Test func garbageBehindTheLastRecordIsCut() async throws {
         let ends = try await fiveRequests()
         try folder.overwrite(try logFile, at: ends[4], with: Array(repeating: 0xAB, count: 5000))

@@ -60,7 +60,7 @@ struct TransferTests {
         let path = "\(folder.path)/\(name)"
         let said = Said()
         try await run("export", "products@1", path, "--url", source.url, said: said)
-        #expect(said.lines == ["exported 900 points of products@1"])
+        #expect(said.lines.last == "exported 900 points of products@1")  // a slow machine says how far it is before
         #expect(!FileManager.default.fileExists(atPath: path + ".part"))
         let reader = try PointsFileReader(path: path)
         let header = try PointsFileHeader(try PointsImport.json(try #require(try reader.next()), line: 1))

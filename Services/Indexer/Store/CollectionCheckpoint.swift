@@ -9,10 +9,78 @@ struct CheckpointPlan: Sendable {
     var files: [SegmentFile]
     var view: SegmentView
     var end: SegmentEnd
+    /// One more than the highest position of a vector.
+    var positions: Int
     var live: Bitmap
     var sequence: UInt64
     var firstLog: Int
+    /// Its number; no two attempts have the same one.
+    var checkpoint: Int
     var previous: Manifest
+}
+
+/// A new generation of a segment in the making: what was live when its slots were copied. Its owner is the compactor, until the
+/// collection's writer adopts it.
+struct Compaction: Sendable {
+    var segment: Segment
+    /// Of what the plan covers; not saved yet.
+    var manifest: Manifest
+    /// Shows what was copied.
+    fileprivate(set) var snapshot: Snapshot
+    fileprivate(set) var slots: [PointID: UInt32] = [:]
+    /// Where each old slot went; `UInt32.max`: nowhere.
+    private(set) var moved: [UInt32] = []
+    private var copied = Bitmap(count: 0)
+
+    fileprivate init(segment: Segment, manifest: Manifest, positions: Int) {
+        self.segment = segment
+        self.manifest = manifest
+        snapshot = Snapshot(vectors: positions)
+    }
+
+    /// Copies the slots from the last one copied up to `count` that are in `live`.
+    mutating func copy(from view: SegmentView, live: Bitmap, upTo count: Int) throws {
+        copied.grow(to: max(count, copied.count))
+        var run: [(old: Int, slot: NewSlot)] = []
+        for old in moved.count..<max(count, moved.count) {
+            guard live[old] else {
+                moved.append(.max)
+                continue
+            }
+            moved.append(UInt32(segment.count + run.count))
+            run.append((old, CollectionCheckpoint.copy(old, of: view, columns: segment.columns)))
+            if run.count == 1024 { try append(&run) }
+        }
+        try append(&run)
+    }
+
+    private mutating func append(_ run: inout [(old: Int, slot: NewSlot)]) throws {
+        let copies = run.map(\.slot)
+        try segment.reserve(CollectionCheckpoint.room(for: copies, columns: segment.columns))
+        let first = try segment.append(copies)
+        snapshot.grow(to: segment.count, segment.view)
+        for (index, (old, slot)) in run.enumerated() {
+            copied[old] = true
+            slots[slot.id] = UInt32(first + index)
+            snapshot.show(first + index, vectors: segment.view.slot(first + index).vectors)
+        }
+        run.removeAll(keepingCapacity: true)
+    }
+
+    /// Takes away what has died since it was copied. `live` is what lives now, of a writer that does not go on meanwhile.
+    mutating func bury(notIn live: Bitmap, of view: SegmentView) {
+        var dead = copied
+        var now = live
+        now.grow(to: dead.count)
+        dead.subtract(now)
+        dead.forEachSlot { old in
+            let new = moved[old]
+            snapshot.clear(Int(new))
+            // The point may have a newer slot.
+            let id = PointID(view.slot(old))
+            if slots[id] == new { slots[id] = nil }
+        }
+    }
 }
 
 /// The long part of checkpoints and compactions. Slots below `plan.end` never change, so writers go on meanwhile.
@@ -20,6 +88,10 @@ enum CollectionCheckpoint {
     /// More than this share of dead slots, and at least so many, makes a compaction worth its copying.
     static let deadShare = 0.2
     static let deadMinimum = 1000
+    /// What a compaction leaves free on the disk.
+    private static let spareBytes = 64 << 20
+    /// A compaction is adopted by the writer when no more slots than this were written since its last copying.
+    static let shortTail = 1024
 
     static func save(_ plan: CheckpointPlan) throws -> Manifest {
         var manifest = plan.previous
@@ -39,34 +111,30 @@ enum CollectionCheckpoint {
         return Manifest.Extent(start: start, end: end, checksums: checksums)
     }
 
-    /// Copies what is live into a new generation. Answers where each slot went.
-    static func compact(_ plan: CheckpointPlan) throws -> (manifest: Manifest, segment: Segment, moved: [UInt32]) {
+    /// Copies what is live into a new generation; nothing is left of it when that fails. Throws: `diskFull` before anything is
+    /// written, where the copy would take the room that writers need.
+    static func compact(_ plan: CheckpointPlan) throws -> Compaction {
+        let bytes = plan.files.reduce(0) { $0 + $1.range(from: SegmentEnd(), to: plan.end).count }
+        let needed = bytes / max(1, plan.end.slots) * plan.live.population
+        guard try StoreFile.freeBytes(of: plan.folder) > needed + needed / 8 + spareBytes else {
+            throw StoreError.diskFull(path: plan.folder)
+        }
         let generation = plan.generation + 1
         let segment = try Segment(folder: plan.folder, generation: generation, columns: plan.columns, create: true)
-        var moved = [UInt32](repeating: .max, count: plan.end.slots)
-        var run: [NewSlot] = []
-        var next: UInt32 = 0
-        func flush() throws {
-            try segment.reserve(room(for: run, columns: plan.columns))
-            _ = try segment.append(run)
-            run.removeAll(keepingCapacity: true)
+        do {
+            var compaction = Compaction(segment: segment, manifest: plan.previous, positions: plan.positions)
+            try compaction.copy(from: plan.view, live: plan.live, upTo: plan.end.slots)
+            for file in segment.files { try file.file.synchronise() }
+            try StoreFile.synchroniseFolder(plan.folder)
+            compaction.manifest.generation = generation
+            compaction.manifest.end = segment.end
+            compaction.manifest.extents =
+                segment.count > 0 ? [try extent(of: segment.files, from: SegmentEnd(), to: segment.end)] : []
+            return compaction
+        } catch {
+            segment.delete()
+            throw error
         }
-        try plan.live.forEachSlot { slot in
-            moved[slot] = next
-            next += 1
-            run.append(copy(slot, of: plan.view, columns: plan.columns))
-            if run.count == 1024 { try flush() }
-        }
-        try flush()
-        for file in segment.files { try file.file.synchronise() }
-        try StoreFile.synchroniseFolder(plan.folder)
-
-        var manifest = plan.previous
-        manifest.generation = generation
-        manifest.end = segment.end
-        manifest.extents =
-            segment.count > 0 ? [try extent(of: segment.files, from: SegmentEnd(), to: segment.end)] : []
-        return (try save(manifest, plan, live: Bitmap(count: segment.count, filled: true)), segment, moved)
     }
 
     static func copy(_ slot: Int, of view: SegmentView, columns: [VectorColumn]) -> NewSlot {
@@ -94,11 +162,11 @@ enum CollectionCheckpoint {
         return room
     }
 
-    private static func save(_ manifest: Manifest, _ plan: CheckpointPlan, live: Bitmap) throws -> Manifest {
+    static func save(_ manifest: Manifest, _ plan: CheckpointPlan, live: Bitmap) throws -> Manifest {
         var manifest = manifest
         manifest.sequence = plan.sequence
         manifest.firstLog = plan.firstLog
-        manifest.checkpoint += 1
+        manifest.checkpoint = plan.checkpoint
         let bytes = live.words.withUnsafeBytes { Array($0) }
         manifest.liveChecksum = bytes.withUnsafeBytes { vector_crc32c(0, $0.baseAddress, $0.count) }
         try StoreFile.replace("\(plan.folder)/\(manifest.liveFileName)", with: bytes)

@@ -19,6 +19,9 @@ actor CollectionWriter {
     private var failure: StoreError?
     private var lastCheckpoint = ContinuousClock.now
     private(set) var repair: OpenedCollection.Repair?
+    private var checkpoints: Int
+    /// Segments that the manifest on disk may still name, although newer ones are in use.
+    private var retired: [Segment] = []
 
     init(
         name: String, folder: String, configuration: CollectionConfiguration, index: PointIndex, syncer: LogSyncer,
@@ -35,6 +38,7 @@ actor CollectionWriter {
         manifest = opened.manifest
         sequence = opened.sequence
         repair = opened.repair
+        checkpoints = opened.manifest.checkpoint
     }
 
     /// Throws: `diskFull`, `wrongInput` and `pointNotFound` with nothing changed.
@@ -53,12 +57,18 @@ actor CollectionWriter {
         try PointApplier.reserve(changes, in: segment, points: points)
         try log.append(LogRecord.encode(sequence: sequence + 1, durable: log.durable, changes: changes))
         sequence += 1
+        let missing = try place(changes, sequence: sequence, &points)
+        points.publish(segment, sequence: sequence)
+        return (WriteOutcome(sequence: sequence, missing: missing), log)
+    }
+
+    /// What fails here, although room was reserved, is the disk itself: a slot may be half written, and what the log has may not be
+    /// visible. The next start makes it right.
+    private func place(_ changes: [PointChange], sequence: UInt64, _ points: inout PendingPoints) throws -> [Int] {
         do {
-            let missing = try PointApplier.apply(changes, sequence: sequence, to: segment, points: &points)
-            points.publish(segment, sequence: sequence)
-            return (WriteOutcome(sequence: sequence, missing: missing), log)
+            return try PointApplier.apply(changes, sequence: sequence, to: segment, points: &points)
         } catch {
-            failure = .inputOutput("\(error)")  // logged, but not visible: the next start applies it
+            failure = .inputOutput("\(error)")
             throw error
         }
     }
@@ -70,7 +80,7 @@ actor CollectionWriter {
         for update in updates {
             let changes = try UpdateResolver(segment: segment, vectorNames: vectorNames).changes(of: update, &points)
             try PointApplier.reserve(changes, in: segment, points: points)
-            _ = try PointApplier.apply(changes, sequence: sequence + 1, to: segment, points: &points)
+            _ = try place(changes, sequence: sequence + 1, &points)
             all += changes
         }
         if all.isEmpty { return WriteOutcome(sequence: sequence) }
@@ -112,58 +122,57 @@ actor CollectionWriter {
     // MARK: - Checkpoint and compaction (`CollectionCheckpoint` does the long part, elsewhere)
 
     var logBytes: Int { log.length }
-    var timeSinceCheckpoint: Duration { ContinuousClock.now - lastCheckpoint }
     var diskBytes: Int { log.length + segment.diskBytes }
     var memoryBytes: Int { segment.memoryBytes }
 
-    /// A new log for the requests to come; the checkpoint covers all before it. `nil` when there is nothing to do.
-    func beginCheckpoint(compacting: Bool) throws -> CheckpointPlan? {
-        guard log.length > 0 || compacting || repair != nil else { return nil }
+    /// Whether there is anything that a checkpoint would make shorter or safer.
+    var needsCheckpoint: Bool { log.length > 0 || repair != nil || !retired.isEmpty }
+    func isCheckpointDue(logBytes: Int, interval: Duration) -> Bool {
+        repair == .checkpoint || !retired.isEmpty || log.length >= logBytes
+            || (log.length > 0 && ContinuousClock.now - lastCheckpoint >= interval)
+    }
+
+    /// `next` is for the requests to come; the checkpoint covers all before it.
+    func beginCheckpoint(_ next: WriteAheadLog) throws -> CheckpointPlan {
         try checkUsable()
-        try log.synchronise()  // a tail can be torn in the last log only
-        log = try WriteAheadLog(log.number + 1, in: folder)
+        try log.synchronise()  // a tail can be torn in the last log only; the caller has synchronised most of it
+        log = next
+        checkpoints += 1
         var live = index.snapshot.live
         live.grow(to: segment.count)  // slots of a batch that failed are behind what is shown
         return CheckpointPlan(
             folder: folder, generation: segment.generation, columns: segment.columns, files: segment.files,
-            view: segment.view, end: segment.end, live: live, sequence: sequence, firstLog: log.number,
-            previous: manifest)
+            view: segment.view, end: segment.end, positions: index.snapshot.present.count, live: live,
+            sequence: sequence, firstLog: log.number, checkpoint: checkpoints, previous: manifest)
     }
 
-    func endCheckpoint(_ saved: Manifest) {
+    /// The manifest is on disk. Answers the files that it makes superfluous: their removal may take a while.
+    func endCheckpoint(_ saved: Manifest) -> [String] {
         let old = manifest
         manifest = saved
         lastCheckpoint = .now
         repair = nil
-        for number in old.firstLog..<saved.firstLog { unlink(WriteAheadLog.path(number, in: folder)) }
-        if old.liveFileName != saved.liveFileName { unlink("\(folder)/\(old.liveFileName)") }
+        let files = retired.flatMap(\.files).map(\.file.path)
+        retired = []
+        return files + (old.firstLog..<saved.firstLog).map { WriteAheadLog.path($0, in: folder) }
+            + (old.checkpoint..<saved.checkpoint).map { "\(folder)/\(Manifest.liveFileName($0))" }
     }
 
-    /// Brings the compacted segment up to date and shows it. `moved[s]` is where slot s went (`UInt32.max`: nowhere).
-    func endCompaction(_ saved: Manifest, into compacted: Segment, moved: [UInt32]) throws {
+    /// Brings the compacted segment up to date and uses it from now on. Until its manifest is saved the next start takes the old
+    /// segment, with all the logs.
+    func adopt(_ compaction: Compaction) throws {
+        var compaction = compaction
+        let compacted = compaction.segment
         // Vectors that came or went meanwhile.
         for column in compacted.columns where !segment.columns.contains(column) { compacted.remove(column) }
         for column in segment.columns where !compacted.columns.contains(column) { try compacted.add(column) }
-        let (old, slots) = index.contents()
-        var tail: [NewSlot] = []
-        var moved = moved
-        for slot in moved.count..<max(moved.count, old.count) {
-            moved.append(old.live[slot] ? UInt32(compacted.count + tail.count) : .max)
-            guard old.live[slot] else { continue }
-            tail.append(CollectionCheckpoint.copy(slot, of: old.view, columns: compacted.columns))
-        }
-        try compacted.reserve(CollectionCheckpoint.room(for: tail, columns: compacted.columns))
-        _ = try compacted.append(tail)
-
-        var snapshot = Snapshot(vectors: old.present.count)
-        snapshot.grow(to: compacted.count, compacted.view)
-        snapshot.sequence = old.sequence
-        old.live.forEachSlot { snapshot.show(Int(moved[$0]), vectors: old.view.slot($0).vectors) }
-        index.replace(snapshot, slots: slots.mapValues { moved[Int($0)] })
-        let replaced = segment
+        let now = index.snapshot
+        try compaction.copy(from: now.view, live: now.live, upTo: now.count)
+        compaction.bury(notIn: now.live, of: now.view)
+        index.adopt(compaction, positions: now.present.count)
+        retired.append(segment)
         segment = compacted
-        endCheckpoint(saved)
-        replaced.delete()
+        manifest = compaction.manifest
     }
 
     func synchronise() throws { try log.synchronise() }

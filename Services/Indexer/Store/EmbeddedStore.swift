@@ -286,20 +286,16 @@ extension EmbeddedStore: Service {
     func maintain(force: Bool = false) async {
         for collection in collections {
             do {
+                guard force || collection.mayMaintain else { continue }
                 let repair = await collection.writer.repair
                 let compacting = collection.needsCompaction || repair == .rewrite
                 let bytes = await collection.writer.logBytes
-                let isDue: Bool
-                if bytes >= options.checkpointBytes || repair == .checkpoint {
-                    isDue = true
-                } else if bytes > 0 {
-                    isDue = await collection.writer.timeSinceCheckpoint >= options.checkpointInterval
-                } else {
-                    isDue = false
-                }
+                let isDue = await collection.writer.isCheckpointDue(
+                    logBytes: options.checkpointBytes, interval: options.checkpointInterval)
                 guard force || compacting || isDue else { continue }
                 let started = ContinuousClock.now
                 try await collection.checkpoint(compacting: compacting)
+                collection.maintained(nil)
                 log.info(
                     "collection.checkpointed",
                     [
@@ -308,6 +304,7 @@ extension EmbeddedStore: Service {
                         "ms": .integer((ContinuousClock.now - started).milliseconds),
                     ])
             } catch {
+                collection.maintained(error)
                 log.error(
                     "collection.checkpoint_failed",
                     ["collection": .string(collection.name), "error": .string("\(error)")])

@@ -20,7 +20,8 @@ struct Manifest: Equatable {
     var extents: [Extent] = []
 
     static let fileName = "manifest.json"
-    var liveFileName: String { "live-\(checkpoint).bits" }
+    var liveFileName: String { Self.liveFileName(checkpoint) }
+    static func liveFileName(_ checkpoint: Int) -> String { "live-\(checkpoint).bits" }
 
     /// 1: before there were sparse vectors; checksums are a list, in the order of the files.
     private static let format = 2

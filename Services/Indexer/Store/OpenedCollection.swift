@@ -50,9 +50,12 @@ struct OpenedCollection {
             throw StoreError.damaged(
                 file: WriteAheadLog.path(manifest.firstLog, in: folder), offset: 0, reason: "the log is missing")
         }
+        // The next log is made before the writer turns to it, and stays empty until then.
+        let used = try numbers.last { try WriteAheadLog.size($0, in: folder) > 0 } ?? numbers[0]
+        for number in numbers where number > used { unlink(WriteAheadLog.path(number, in: folder)) }
         var length = 0
-        for number in numbers {
-            length = try replay.run(number, isLast: number == numbers.last) { sequence, changes in
+        for number in numbers where number <= used {
+            length = try replay.run(number, isLast: number == used) { sequence, changes in
                 var points = PendingPoints(index)
                 try PointApplier.reserve(changes, in: segment, points: points)
                 _ = try PointApplier.apply(changes, sequence: sequence, to: segment, points: &points)
@@ -61,7 +64,7 @@ struct OpenedCollection {
         }
         self.segment = segment
         self.manifest = manifest
-        self.log = try WriteAheadLog(numbers[numbers.count - 1], in: folder, length: length)
+        self.log = try WriteAheadLog(used, in: folder, length: length)
         sequence = replay.sequence
         self.repair = repair ?? (replay.lostRecords ? .checkpoint : nil)
         try Self.removeStrays(folder, manifest: manifest, columns: columns)

@@ -90,9 +90,23 @@ final class PointIndex: Sendable {
             state.snapshot.schema = schema
         }
     }
-    /// Only the writer may rely on what it sees here: it is the one who changes it.
-    func contents() -> (snapshot: Snapshot, slots: [PointID: UInt32]) {
-        state.withLock { ($0.snapshot, $0.slots) }
+    /// The same points in another segment.
+    func adopt(_ compaction: Compaction, positions: Int) {
+        state.withLock { state in
+            var snapshot = compaction.snapshot
+            snapshot.grow(to: compaction.segment.count, compaction.segment.view)
+            snapshot.sequence = state.snapshot.sequence
+            snapshot.schema = state.snapshot.schema
+            for position in 0..<positions {
+                let none = Bitmap(count: snapshot.count)
+                if position == snapshot.present.count {
+                    snapshot.present.append(none)
+                } else if !snapshot.view.has(position) {
+                    snapshot.present[position] = none
+                }
+            }
+            state = State(snapshot: snapshot, slots: compaction.slots)
+        }
     }
 }
 

@@ -79,6 +79,13 @@ final class StoreFile: Sendable {
         return MappedMemory(UnsafeMutableRawBufferPointer(start: address, count: count))
     }
 
+    /// What a writer without privileges may still take of the disk. Units: bytes.
+    static func freeBytes(of folder: String) throws -> Int {
+        var status = statvfs()
+        if statvfs(folder, &status) != 0 { throw failure("cannot examine", folder) }
+        return Int(status.f_bavail) * Int(status.f_frsize)
+    }
+
     static func failure(_ action: String, _ path: String) -> StoreError {
         if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
         return .inputOutput("\(action) \(path): \(String(cString: strerror(errno)))")

@@ -60,6 +60,8 @@ final class WriteAheadLog: Sendable {
         state.withLock { $0.durable = max($0.durable, goal) }
     }
 
+    static func size(_ number: Int, in folder: String) throws -> Int { try StoreFile(path(number, in: folder)).size }
+
     /// Every log of a folder, oldest first.
     static func numbers(in folder: String) throws -> [Int] {
         try FileManager.default.contentsOfDirectory(atPath: folder).compactMap { name in
