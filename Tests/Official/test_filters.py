@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -327,3 +328,28 @@ def test_a_text_index_cuts_words_as_the_engine_does(indexer, tmp_path, parameter
             theirs = [point.id for point in engine.scroll(edge.ScrollRequest(limit=1000, filter=edge.Filter(must=[edge.FieldCondition("t", match=match(query))])))[0]]
             ours = [point["id"] for point in stores.call("POST", "/points/scroll", {"limit": 1000, "filter": {"must": [{"key": "t", "match": {kind: query}}]}})["points"]]
             assert theirs == ours, (kind, query, [texts[number] for number in set(theirs) ^ set(ours)][:3])
+
+
+def test_deep_filters_are_answered_or_refused_and_harm_nothing(stores):
+    def wrapped(depth, inner, wrap):
+        for _ in range(depth):
+            inner = wrap(inner)
+        return inner
+    leaf = {"must": [{"key": "a", "is_empty": True}]}
+    layers = {"must": lambda inner: {"must": [inner]}, "should": lambda inner: {"should": inner}, "min_should": lambda inner: {"min_should": {"conditions": [inner], "min_count": 1}},
+              "nested": lambda inner: {"must": [{"nested": {"key": "n", "filter": inner}}]}}
+    for name, wrap in layers.items():
+        for depth in (5, 12, 100, 5000):
+            path, body = "/points/count", json.dumps({"filter": wrapped(depth, "LEAF", wrap)} if depth < 500 else {"filter": "LEAF"})
+            if depth > 500:
+                before, after = json.dumps(wrap("LEAF")).split('"LEAF"')
+                body = body.replace('"LEAF"', before * depth + '"LEAF"' + after * depth)
+            request = urllib.request.Request(f"{stores.indexer.url}/collections/c{path}", body.replace('"LEAF"', json.dumps(leaf)).encode(), {"api-key": KEY, "Content-Type": "application/json"})
+            try:
+                status, answer = 200, json.load(urllib.request.urlopen(request, timeout=20))
+            except urllib.error.HTTPError as refusal:
+                status, answer = refusal.code, json.load(refusal)
+            assert (status == 200) == (depth < 100), (name, depth, answer)
+            if depth >= 100:
+                assert 400 <= status < 500 and "nested deeper" in answer["status"]["error"], answer
+    assert stores.ours(leaf) == stores.of_memory(leaf)

@@ -18,18 +18,27 @@ enum GeoArea: Sendable {
     /// Units: metres; the mean radius of the Earth. Source: IUGG.
     private static let earthRadius = 6_371_008.8
 
-    /// No point of the area lies outside them.
-    var latitudes: ClosedRange<Double> {
+    /// What no point of the area lies outside of. Cheap to ask, and most points of the Earth are outside.
+    var bounds: GeoBounds {
         switch self {
         case .box(let topLeft, let bottomRight):
-            return bottomRight.latitude...max(bottomRight.latitude, topLeft.latitude)
+            let goesAcross = topLeft.longitude > bottomRight.longitude
+            return GeoBounds(
+                south: bottomRight.latitude, north: topLeft.latitude, west: goesAcross ? -.infinity : topLeft.longitude,
+                east: goesAcross ? .infinity : bottomRight.longitude)
         case .circle(let center, let radius):
-            // The way along a meridian is never longer than the whole way. Some millimetres for the rounding.
-            let reach = max(0, radius) / Self.earthRadius * 180 / .pi + 1e-7
-            return (center.latitude - reach)...(center.latitude + reach)
+            let reach = max(0, radius) / Self.earthRadius
+            var bounds = GeoBounds(around: center, latitudes: reach * 180 / .pi)
+            if abs(center.latitude) * .pi / 180 + reach < .pi / 2 {  // no pole inside
+                let widest = asin(min(1, sin(reach) / cos(center.latitude * .pi / 180)))
+                bounds.limitLongitudes(to: widest * 180 / .pi)
+            }
+            return bounds
         case .polygon(let exterior, _):
-            let latitudes = exterior.map(\.latitude)
-            return (latitudes.min() ?? 0)...(latitudes.max() ?? 0)
+            let (latitudes, longitudes) = (exterior.map(\.latitude), exterior.map(\.longitude))
+            return GeoBounds(
+                south: latitudes.min() ?? 0, north: latitudes.max() ?? 0, west: longitudes.min() ?? 0,
+                east: longitudes.max() ?? 0)
         }
     }
 
@@ -74,5 +83,39 @@ enum GeoArea: Sendable {
             if crosses, point.longitude < dx * py / dy + from.longitude { isInside.toggle() }
         }
         return isInside ? .inside : .outside
+    }
+}
+
+/// Latitudes from south to north, and longitudes within `reach` of `middle`. Units: degrees. A little wider than asked for, so that
+/// rounding puts nothing outside.
+struct GeoBounds {
+    private let south: Double
+    private let north: Double
+    private let middle: Double
+    private var reach: Double
+    /// Longitudes are angles: 190 is as near to 170 as -170 is.
+    private let isRound: Bool
+    private static let slack = 1e-6
+
+    init(south: Double, north: Double, west: Double, east: Double) {
+        self.south = south
+        self.north = north
+        middle = west.isFinite ? (west + east) / 2 : 0
+        reach = (east - west) / 2 + Self.slack
+        isRound = false
+    }
+    init(around center: GeoPoint, latitudes: Double) {
+        south = center.latitude - latitudes - Self.slack
+        north = center.latitude + latitudes + Self.slack
+        middle = center.longitude
+        reach = .infinity
+        isRound = true
+    }
+    mutating func limitLongitudes(to degrees: Double) { reach = degrees + Self.slack }
+
+    func contain(_ point: GeoPoint) -> Bool {
+        guard point.latitude >= south, point.latitude <= north else { return false }
+        let away = point.longitude - middle
+        return abs(isRound ? remainder(away, 360) : away) <= reach
     }
 }

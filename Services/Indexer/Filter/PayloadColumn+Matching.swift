@@ -13,10 +13,9 @@ extension PayloadColumn {
             case .except(let values): return state.rows(except: values, of: rows)
             case .range(let bounds): return state.rows(between: bounds, of: rows)
             case .geo(let area):
-                // Most places lie too far north or south: they are left out before the area is looked at.
-                let latitudes = area.latitudes
+                let bounds = area.bounds
                 var result = Bitmap(count: rows)
-                result.insert(state.places) { latitudes.contains($0.latitude) && area.contains($0) }
+                result.insert(state.places) { bounds.contain($0) && area.contains($0) }
                 return result
             case .valuesCount(let bounds): return state.rows(counting: bounds, of: rows)
             case .dates(let bounds):

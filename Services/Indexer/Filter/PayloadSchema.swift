@@ -30,3 +30,16 @@ final class PayloadSchema: Sendable {
         indexes.withLock { $0 = parsed }
     }
 }
+
+extension PayloadSchema.Index.Kind {
+    /// Holds for all that an index of this kind would hold.
+    var values: Filter.Predicate {
+        switch self {
+        case .keyword, .text, .uuid: .prefix("")
+        case .integer, .float: .range(Filter.Bounds())
+        case .bool: .any([.bool(true), .bool(false)])
+        case .datetime: .dates(Filter.Bounds())
+        case .geo: .geo(.circle(center: GeoPoint(latitude: 0, longitude: 0), radius: .infinity))
+        }
+    }
+}

@@ -17,8 +17,9 @@ extension IndexerRoutes {
         var schema = JSONObject()
         for (field, info) in description.payloadSchema.members {
             guard case .object(var info) = info, let path = PayloadPath(field) else { continue }
-            let filled = Filter(mustNot: [.isEmpty(path)])
-            info["points"] = JSONValue(try await store.count(filled, in: description.name))
+            let kind = info["data_type"]?.string.flatMap(PayloadSchema.Index.Kind.init)
+            let indexed = kind.map { Filter(must: [.field(path, $0.values)]) } ?? Filter(mustNot: [.isEmpty(path)])
+            info["points"] = JSONValue(try await store.count(indexed, in: description.name))
             schema[field] = .object(info)
         }
         return QdrantAnswer.ok(CollectionInfo.json(description, schema: schema), since: started)
