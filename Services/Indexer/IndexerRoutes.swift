@@ -50,6 +50,8 @@ struct IndexerRoutes: Sendable {
         router.on("GET", "/collections/:collection/aliases", listAliases)
         router.on("PUT", "/collections/:collection/index", createIndex)
         router.on("DELETE", "/collections/:collection/index/:field", deleteIndex)
+        router.on("PUT", "/collections/:collection/vectors/:vector", addVector)
+        router.on("DELETE", "/collections/:collection/vectors/:vector", removeVector)
 
         router.on("GET", "/collections/:collection/cluster", collectionCluster)
         router.on("GET", "/cluster", cluster)

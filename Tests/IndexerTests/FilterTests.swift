@@ -85,12 +85,17 @@ struct FilterTests {
         (["must": [["key": "a", "range": ["gt": true]]]], "filter.must[0].range.gt"),
         (["must": [["key": "a[x]", "is_null": true]]], "filter.must[0].key"),
         (["must": [["nested": ["key": "a"]]]], "filter.must[0].nested"),
-        (["should": [["nested": ["key": "a", "filter": ["must": [["key": "b"]]]]]]], "filter.should[0].nested.filter.must[0]"),
+        (
+            ["should": [["nested": ["key": "a", "filter": ["must": [["key": "b"]]]]]]],
+            "filter.should[0].nested.filter.must[0]"
+        ),
         (["must": [["key": "a b", "is_null": true]]], "filter.must[0].key"),
         (["must": [["key": "a", "match": ["any": ["x", 1]]]]], "filter.must[0].match.any[1]"),
         (["must": [["key": "a", "range": ["gt": "soon"]]]], "filter.must[0].range.gt"),
         (["must": [["key": "a", "values_count": ["gt": -1]]]], "filter.must[0].values_count.gt"),
-        (["must": [["key": "a", "geo_radius": ["center": ["lat": 91, "lon": 0], "radius": 1]]]], "geo_radius.center"),
+        (
+            ["must": [["key": "a", "geo_radius": ["center": ["lat": 91, "lon": 0], "radius": 1]]]], "geo_radius.center"
+        ),
         (["must": [["slice": ["total": 4, "index": 4]]]], "filter.must[0].slice.index"),
         (["min_should": ["conditions": [], "min_count": 0]], "filter.min_should.min_count"),
         (["must": [["has_id": ["x"]]]], "filter.must[0].has_id[0]"),

@@ -110,7 +110,9 @@ struct IndexWorkerTests {
 
     @Test func aRestoredCopyOfTheStoreIsNoticedOnce() async throws {
         let fixture = try await Fixture()
-        func states() async throws -> Int64? { try await fixture.pool.query("SELECT count(*) FROM record_states")[0].int(0) }
+        func states() async throws -> Int64? {
+            try await fixture.pool.query("SELECT count(*) FROM record_states")[0].int(0)
+        }
         try await fixture.push(try await fixture.harvest(try await fixture.begin(), [Self.record("a", "A", "{}")]))
         try await fixture.drain()
         let copy = fixture.folder.path + "/copy"

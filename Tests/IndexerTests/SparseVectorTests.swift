@@ -231,26 +231,24 @@ struct SparseVectorTests {
         }
     }
 
-    @Test func manyPointsInManyBlocksAreFoundByEveryThread() async throws {
-        var options = EmbeddedStore.Options()
-        options.scanThreads = 3
-        let store = try folder.open(options)
+    @Test(arguments: [1, 3]) func everySliceOfManyBlocksIsSearched(threads: Int) async throws {
+        let store = try folder.open()
         try await store.createCollection("c", Self.hybrid(idf: false))
         let count: UInt64 = 40_000
-        for start in stride(from: 0, to: count, by: 5000) {
-            try await store.write(
-                (start..<(start + 5000)).map { id in
-                    .hybrid(
-                        id, sparse: Dictionary(uniqueKeysWithValues: (0..<32).map { ($0, $0 == 31 ? Float(id) : 1) }))
-                })
+        for start in stride(from: 0, to: count, by: 10_000) {
+            try await store.write((start..<(start + 10_000)).map { .hybrid($0, sparse: [1: 1, 2: Float($0)]) })
         }
-        let query: [UInt32: Float] = Dictionary(uniqueKeysWithValues: (0..<32).map { ($0, $0 == 31 ? 1 : 0.001) })
-        let found = try await store.query(QueryRequest(query: .near(query), using: "lexical", limit: 3), in: "c")
-        #expect(found.map(\.id.low) == [count - 1, count - 2, count - 3])
-        let some = try Filter(["must": [["has_id": [5, 16_383, 16_384, 39_000]]]])
-        let few = try await store.query(
-            QueryRequest(query: .near(query), using: "lexical", filter: some, limit: 3), in: "c")
-        #expect(few.map(\.id.low) == [39_000, 16_384, 16_383])
+        let snapshot = try store.find("c").index.snapshot
+        let vector = Self.hybrid(idf: false).sparseVectors[0]
+        let query = SparseVector([1: 1, 2: 1])
+        func best(of mask: Bitmap) async -> [UInt32] {
+            let scan = SparseScan(snapshot: snapshot, mask: mask, vector: vector, corpus: mask, parallelPostings: 1)
+            return await scan.best(3, near: query, pool: ScanPool(threads: threads)).map(\.slot)
+        }
+        #expect(await best(of: snapshot.live) == [39_999, 39_998, 39_997])
+        var few = Bitmap(count: snapshot.count)
+        for slot in [5, 16_383, 16_384, 39_000] { few[slot] = true }
+        #expect(await best(of: few) == [39_000, 16_384, 16_383])
     }
 
     @Test func aDamagedSparseFileIsNoticedAndNamed() async throws {
@@ -283,11 +281,11 @@ struct SparseVectorTests {
             try await store.write((0..<2000).map { .hybrid($0, dense: [1, Float($0)], sparse: [5: 1]) })
             await store.maintain(force: true)
             try await store.write([.hybrid(2000, dense: [1, 2000])])
-            try await store.addVector("image", ["dense": ["size": 3, "distance": "Dot"]], to: "c")
-            try await store.addVector("words", ["sparse": [:]], to: "c")
+            _ = try await store.addVector("image", ["dense": ["size": 3, "distance": "Dot"]], to: "c")
+            _ = try await store.addVector("words", ["sparse": [:]], to: "c")
             let configuration = try await store.collection("c").configuration
             #expect(configuration.position(of: "image") == 2 && configuration.position(of: "words") == 3)
-            await #expect(throws: StoreError.self) { try await store.addVector("text", ["sparse": [:]], to: "c") }
+            await #expect(throws: StoreError.self) { _ = try await store.addVector("text", ["sparse": [:]], to: "c") }
             try await store.write([
                 PointChange(
                     id: PointID(number: 7),
@@ -296,11 +294,11 @@ struct SparseVectorTests {
                         PlacedVector(position: 3, values: .sparse(SparseVector([8: 2]))),
                     ]))
             ])
-            try await store.removeVector("lexical", from: "c")
+            _ = try await store.removeVector("lexical", from: "c")
             await #expect(throws: StoreError.wrongInput("Not existing vector name error: lexical")) {
                 try await lexical([5: 1], in: store)
             }
-            try await store.addVector("lexical", ["sparse": [:]], to: "c")
+            _ = try await store.addVector("lexical", ["sparse": [:]], to: "c")
             #expect(try await store.collection("c").configuration.position(of: "lexical") == 4)
         }
         for step in 0..<4 {

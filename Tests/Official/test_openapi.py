@@ -543,7 +543,7 @@ def test_unknown_collections_and_what_is_not_supported(wire):
         refused = wire.call(method, path, body, collection_name="nowhere", id=1, field_name="a")
         assert (refused.status, refused.error) == (404, "Not found: Collection `nowhere` doesn't exist!"), (path, refused.text)
     for method, path in [("POST", "/snapshots"), ("GET", "/collections/c/snapshots"), ("PUT", "/collections/c/shards"), ("GET", "/quotas"),
-                         ("POST", "/collections/c/points/search/matrix/pairs"), ("PUT", "/collections/c/vectors/v")]:
+                         ("POST", "/collections/c/points/search/matrix/pairs")]:
         refused = wire.send(method, path, {} if method != "GET" else None)
         assert refused.status == 400 and "not supported" in refused.error, refused.text
     assert wire.send("GET", "/no/such/path").error.startswith("Not found: ")

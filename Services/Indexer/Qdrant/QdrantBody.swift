@@ -29,13 +29,13 @@ struct QdrantBody {
         self.init(request.fields)
         try set(
             prefetch: request.prefetch, request.query, using: request.using, request.filter,
-            threshold: request.scoreThreshold, exact: request.exact)
+            threshold: request.scoreThreshold, exact: request.exact, idfCorpus: request.idfCorpus)
     }
 
     private init(prefetch: Prefetch) throws {
         try set(
             prefetch: prefetch.prefetch, prefetch.query, using: prefetch.using, prefetch.filter,
-            threshold: prefetch.scoreThreshold, exact: prefetch.exact)
+            threshold: prefetch.scoreThreshold, exact: prefetch.exact, idfCorpus: prefetch.idfCorpus)
         self["limit"] = JSONValue(prefetch.limit)
     }
 
@@ -46,13 +46,16 @@ struct QdrantBody {
 
     /// Throws: for a filter made in code, whose words nobody has written.
     mutating func set(_ filter: Filter?) throws {
-        guard let filter else { return }
+        if let filter { self["filter"] = try Self.json(filter) }
+    }
+    private static func json(_ filter: Filter) throws -> JSONValue {
         guard let json = filter.json else { throw StoreError.wrongInput("a filter without its JSON cannot be sent") }
-        self["filter"] = json
+        return json
     }
 
     private mutating func set(
-        prefetch: [Prefetch], _ query: Query?, using: String, _ filter: Filter?, threshold: Float?, exact: Bool
+        prefetch: [Prefetch], _ query: Query?, using: String, _ filter: Filter?, threshold: Float?, exact: Bool,
+        idfCorpus: Filter?
     ) throws {
         if !prefetch.isEmpty {
             self["prefetch"] = .array(try prefetch.map { .object(try QdrantBody(prefetch: $0).members) })
@@ -61,7 +64,10 @@ struct QdrantBody {
         if !using.isEmpty { self["using"] = .string(using) }
         try set(filter)
         if let threshold { self["score_threshold"] = Self.number(threshold) }
-        if exact { self["params"] = ["exact": true] }
+        var parameters = JSONObject()
+        if exact { parameters["exact"] = true }
+        if let idfCorpus { parameters["idf"] = ["corpus": try Self.json(idfCorpus)] }
+        if !parameters.isEmpty { self["params"] = .object(parameters) }
     }
 
     private static func query(_ query: Query) -> JSONValue {

@@ -48,16 +48,19 @@ struct QdrantStore: VectorStore {
             waits: true)
     }
 
-    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws {
-        _ = try await qdrant.result(
-            "PUT", QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))"),
-            JSONValue.object(parameters).serializedBytes,
-            collection: collection, isIdempotent: false, waits: true)
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws -> UInt64 {
+        Self.sequence(
+            try await qdrant.result(
+                "PUT", Self.vectorPath(collection, name), JSONValue.object(parameters).serializedBytes,
+                collection: collection, isIdempotent: false, waits: true))
     }
-    func removeVector(_ name: String, from collection: String) async throws {
-        _ = try await qdrant.result(
-            "DELETE", QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))"),
-            collection: collection, waits: true)
+    func removeVector(_ name: String, from collection: String) async throws -> UInt64 {
+        Self.sequence(
+            try await qdrant.result(
+                "DELETE", Self.vectorPath(collection, name), collection: collection, isIdempotent: false, waits: true))
+    }
+    private static func vectorPath(_ collection: String, _ name: String) -> String {
+        QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))?wait=true")
     }
 
     func deleteCollection(_ name: String) async throws -> Bool {

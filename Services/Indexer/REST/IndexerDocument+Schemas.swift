@@ -92,6 +92,12 @@ extension IndexerDocument {
                     ],
                     "distance": ["enum": .array(Distance.allCases.map { .string($0.rawValue) })],
                 ]),
+            "NewVector": object(
+                [],
+                [
+                    "dense": reference("VectorParams"),
+                    "sparse": object([], ["modifier": ["enum": ["none", "idf"]]]),
+                ]),
             "Alias": object(["alias_name", "collection_name"], ["alias_name": text, "collection_name": text]),
             "AliasActions": object(
                 ["actions"],
@@ -175,7 +181,14 @@ extension IndexerDocument {
         ]
         let near: JSONObject = [
             "filter": reference("Filter"), "score_threshold": ["type": "number"],
-            "params": object([], ["exact": flag, "hnsw_ef": count(from: 1)]),
+            "params": object(
+                [],
+                [
+                    "exact": flag, "hnsw_ef": count(from: 1),
+                    "idf": described(
+                        "global, or {corpus: a filter}: over which points the frequencies of terms are counted",
+                        ["string", "object"]),
+                ]),
         ]
         let limit: JSONObject = ["limit": ["type": "integer", "minimum": 1, "default": 10]]
         let page: JSONObject = ["limit": count(from: 1), "offset": count(from: 0)]

@@ -176,6 +176,13 @@ enum IndexerDocument {
             Operation(
                 method: "delete", path: collection + "/index/{field}", summary: "Forget a field's type",
                 result: reference("UpdateResult"), query: wait),
+            Operation(
+                method: "put", path: collection + "/vectors/{vector}",
+                summary: "Add a vector: points that are there do not have it",
+                result: reference("UpdateResult"), body: "NewVector", query: wait),
+            Operation(
+                method: "delete", path: collection + "/vectors/{vector}", summary: "Take a vector from all points",
+                result: reference("UpdateResult"), query: wait),
         ]
     }
 

@@ -109,6 +109,21 @@ extension IndexerRoutes {
         return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
     }
 
+    @Sendable func addVector(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        try await guardian.check(request, writesTo: request.collection, in: store)
+        let sequence = try await store.addVector(
+            request.parameters["vector"] ?? "", try RequestBody(try request.json()).object, to: request.collection)
+        return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
+    }
+
+    @Sendable func removeVector(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        try await guardian.check(request, writesTo: request.collection, in: store, removal: true)
+        let sequence = try await store.removeVector(request.parameters["vector"] ?? "", from: request.collection)
+        return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
+    }
+
     static func updated(_ sequence: UInt64, wait: Bool) -> JSONValue {
         ["operation_id": .integer(Int64(sequence)), "status": wait ? "completed" : "acknowledged"]
     }

@@ -114,9 +114,6 @@ struct UnsupportedOperation {
                     ("POST", collection + "/points/search/matrix/pairs"),
                     ("POST", collection + "/points/search/matrix/offsets"),
                 ])
-            + several(
-                "adding and removing vectors of a collection",
-                [("PUT", collection + "/vectors/:vector"), ("DELETE", collection + "/vectors/:vector")])
             + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])
             + several("optimizations", [("GET", collection + "/optimizations")])
     }()

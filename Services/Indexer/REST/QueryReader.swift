@@ -36,7 +36,8 @@ struct QueryReader {
         return Read(
             request: QueryRequest(
                 prefetch: stage.prefetch, query: stage.query, using: stage.using, filter: stage.filter,
-                scoreThreshold: stage.scoreThreshold, exact: stage.exact, fields: try body.fields(payload: false)),
+                scoreThreshold: stage.scoreThreshold, exact: stage.exact, idfCorpus: stage.idfCorpus,
+                fields: try body.fields(payload: false)),
             composite: composite)
     }
 
@@ -53,6 +54,7 @@ struct QueryReader {
         stage.limit = try body.count("limit", from: 1) ?? 10
         stage.scoreThreshold = try body.number("score_threshold")
         stage.exact = try Self.exact(body)
+        stage.idfCorpus = try Self.idfCorpus(body)
         let lookup = try Lookup(body)
         var composite: CompositeQuery?
         if let query = body.value("query") {
@@ -90,6 +92,16 @@ struct QueryReader {
             throw RequestError.bad(
                 "\(body.place("query.rrf.weights")): \(weights.count) weights for \(stage.prefetch.count) prefetches")
         }
+    }
+
+    private static func idfCorpus(_ body: RequestBody) throws -> Filter? {
+        guard let parameters = try body.inner("params"), let value = parameters.value("idf"), value != "global" else {
+            return nil
+        }
+        guard let scope = try parameters.inner("idf"), let corpus = try scope.filter("corpus") else {
+            throw RequestError.format(parameters.place("idf"), "must be \"global\" or an object with a corpus")
+        }
+        return corpus
     }
 
     static func exact(_ body: RequestBody) throws -> Bool {

@@ -133,11 +133,15 @@ final class EmbeddedStore: VectorStore {
         }
     }
 
-    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws {
-        try await find(collection).changeVectors { try $0.addVector(name, parameters) }
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws -> UInt64 {
+        let collection = try find(collection)
+        try await collection.changeVectors { try $0.addVector(name, parameters) }
+        return collection.index.snapshot.sequence
     }
-    func removeVector(_ name: String, from collection: String) async throws {
-        try await find(collection).changeVectors { try $0.removeVector(name) }
+    func removeVector(_ name: String, from collection: String) async throws -> UInt64 {
+        let collection = try find(collection)
+        try await collection.changeVectors { try $0.removeVector(name) }
+        return collection.index.snapshot.sequence
     }
 
     /// An index only says how a path's values are read: its column is built here, so that the first filter need not.

@@ -8,7 +8,8 @@ extension Snapshot {
             return start
         }
         return try columns.column(order.key).ordered(
-            mask, descending: order.descending, from: start, limit: limit, kind: schema.index(order.key)?.kind, in: self)
+            mask, descending: order.descending, from: start, limit: limit, kind: schema.index(order.key)?.kind, in: self
+        )
     }
 
     /// The values of `mask` at a path, the most frequent first.

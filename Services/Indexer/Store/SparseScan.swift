@@ -16,7 +16,7 @@ struct SparseScan: Sendable {
         var weights: [Float]
     }
     /// Fewer postings than this are gone through before another thread has woken up.
-    private static let parallelPostings = 1 << 20
+    var parallelPostings = 1 << 20
 
     /// The `wanted` best, best first; of equals the older slot first.
     func best(_ wanted: Int, near query: SparseVector, pool: ScanPool) async -> [vector_candidate] {
@@ -27,7 +27,7 @@ struct SparseScan: Sendable {
         let total = lists.postings.reduce(0) { $0 + Int($1.count) }
         if total == 0 { return [] }
         let blocks = (snapshot.count + Block.slots - 1) / Block.slots
-        let parts = total >= Self.parallelPostings ? pool.slices(of: blocks) : [0..<blocks]
+        let parts = total >= parallelPostings ? pool.slices(of: blocks) : [0..<blocks]
         let found = await pool.map(parts) { [lists] part in scan(lists, part, capacity: wanted) }
         if found.count == 1 { return found[0] }
         var heap = vector_heap_create(UInt32(wanted))

@@ -8,8 +8,9 @@ protocol VectorStore: Sendable {
     /// `changes` is a `PATCH /collections/{name}` body.
     func updateCollection(_ name: String, _ changes: JSONObject) async throws
     /// `parameters` is a `PUT /collections/{collection}/vectors/{name}` body: `{"dense": {...}}` or `{"sparse": {...}}`.
-    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws
-    func removeVector(_ name: String, from collection: String) async throws
+    /// Answers the number of the last request.
+    func addVector(_ name: String, _ parameters: JSONObject, to collection: String) async throws -> UInt64
+    func removeVector(_ name: String, from collection: String) async throws -> UInt64
     /// False where there was none.
     func deleteCollection(_ name: String) async throws -> Bool
     func collection(_ name: String) async throws -> CollectionDescription
