@@ -4,6 +4,8 @@ package struct LexicalQuery: Sendable, Equatable {
     package var terms = LexicalAnalyzer.Terms()
     /// Those that are whole codes: what the user has copied from somewhere, and wants first.
     package var codes = LexicalAnalyzer.Terms()
+    /// Written as people speak: "keeps drinks hot on my commute". What it means says more than its words.
+    package var isSentence = false
     package var isEmpty: Bool { terms.indices.isEmpty }
 }
 
@@ -89,6 +91,9 @@ struct QuerySink: Tokenizer.Sink {
     mutating func query() -> LexicalQuery {
         join()
         var query = LexicalQuery()
+        let spoken = found.count { $0.isStopWord && !StopWords.connectives.contains(String(decoding: $0.bytes, as: UTF8.self)) }
+        let content = found.count { !$0.isStopWord }
+        query.isSentence = spoken >= 2 || spoken >= 1 && content >= 4 || content >= 7
         for (term, weight) in weights.sorted(by: { $0.key < $1.key }) {
             query.terms.indices.append(term)
             query.terms.values.append(weight)

@@ -14,6 +14,9 @@ enum StopWords {
         os para pero por porque que quien se segun ser su sus tambien te tener tiene tu tus u un una unas uno unos y ya yo
         """)
 
+    /// Those that stand between key words too: "case for tablet", "cable de red".
+    static let connectives: Set<String> = words("and con de del e en for in la o of or para por u with y")
+
     private static func words(_ text: String) -> Set<String> {
         Set(text.split(whereSeparator: \.isWhitespace).map(String.init))
     }
