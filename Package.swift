@@ -52,7 +52,7 @@ let everyService = [
 ]
 let services: [Module] = [
     .service(
-        "Orchestrator", uses: ["Crypto", "Datasources", "Postgres", "Redis", "SyncJobs", "WorkQueue"],
+        "Orchestrator", uses: ["Crypto", "Datasources", "Lexical", "Postgres", "Redis", "SyncJobs", "WorkQueue"],
         resources: ["Migrations", "OpenAPI"]),
     .service(
         "DataHarvester",
@@ -62,8 +62,8 @@ let services: [Module] = [
     .service(
         "Indexer",
         uses: [
-            "CSimdjson", "CSnowball", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Postgres", "Redis", "SyncJobs",
-            "WorkQueue",
+            "CSimdjson", "CSnowball", "CVectorKernel", "CZlib", "Crypto", "Datasources", "Lexical", "Postgres", "Redis",
+            "SyncJobs", "WorkQueue",
         ]),
     .service("AIStatus", uses: ["Postgres", "Redis"]),
 ]

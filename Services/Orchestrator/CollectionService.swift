@@ -14,6 +14,9 @@ struct CollectionService: Sendable {
 
     /// The dense vector of every collection the suite fills.
     static let vectorName = "text"
+    /// The sparse one: BM25 weights of its words (`Shared/Lexical`), the inverse document frequency by the store. Collections of the
+    /// first release have none.
+    static let wordsName = "lexical"
 
     /// The collection that a datasource fills, made where there is none; its active version has a space then. `suite`: the space of
     /// the suite's own settings, asked for only where nothing else says it.
@@ -80,7 +83,8 @@ struct CollectionService: Sendable {
         if try await indexer.exists(collection: version.physicalName) { return }
         if let known { try await jobs.forgetCollection(physical: version.physicalName, incarnation: known) }
         var body: JSONObject = [
-            "vectors": [Self.vectorName: ["size": JSONValue(version.vectorSize), "distance": .string(distance)]]
+            "vectors": [Self.vectorName: ["size": JSONValue(version.vectorSize), "distance": .string(distance)]],
+            "sparse_vectors": [Self.wordsName: ["modifier": "idf"]],
         ]
         let active = try await activeVersion(beside: version)
         if let hnsw {

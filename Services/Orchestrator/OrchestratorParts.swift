@@ -2,6 +2,7 @@ import Datasources
 import Foundation
 import HTTPClient
 import HTTPServer
+import Lexical
 import Postgres
 import Redis
 import ServiceClients
@@ -92,7 +93,9 @@ struct OrchestratorParts: Sendable {
             sync: SyncRoutes(datasources: datasources, jobs: jobs, starter: starter, supervisor: supervisor),
             collections: CollectionRoutes(collections: collections, indexer: indexer),
             modelChange: ModelChangeRoutes(change: modelChange),
-            search: SearchRoutes(collections: collections, embedder: embedder, indexer: indexer),
+            search: SearchRoutes(
+                collections: collections,
+                search: SearchService(embedder: embedder, indexer: indexer, analyzer: LexicalAnalyzer(), log: log)),
             deadLetters: DeadLetterRoutes(queue: queue),
             aiStatus: Forwarding(target: configuration.aiStatusURL, client: client, internalToken: token))
     }

@@ -22,16 +22,17 @@ package struct EmbedderClient: Sendable {
         package var tokens: Int
     }
 
-    /// `task`: `document` or `query`.
+    /// `task`: `document` or `query`. `isPatient`: an embedder that does not answer is asked again for a while.
     package func embed(
-        _ texts: [String], space: EmbeddingSpace, task: String, trace: TraceContext? = nil
+        _ texts: [String], space: EmbeddingSpace, task: String, trace: TraceContext? = nil,
+        timeout: Duration = .seconds(30), isPatient: Bool = true
     ) async throws -> Embeddings {
         let body: JSONValue = [
             "texts": .array(texts.map(JSONValue.string)), "provider": .string(space.provider),
             "model": .string(space.model),
             "dimensions": JSONValue(space.dimensions), "task": .string(task),
         ]
-        let answer = try await caller.json("POST", "/embed", body: body, trace: trace)
+        let answer = try await caller.json("POST", "/embed", body: body, timeout: timeout, isIdempotent: isPatient, trace: trace)
         let vectors = answer["vectors"]?.array?.map { $0.array?.compactMap { $0.double.map { Float($0) } } ?? [] } ?? []
         guard vectors.count == texts.count, vectors.allSatisfy({ $0.count == space.dimensions }) else {
             throw ServiceClientError.malformed(

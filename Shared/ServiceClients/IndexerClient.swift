@@ -76,6 +76,15 @@ package struct IndexerClient: Sendable {
         try await result("POST", "\(path(collection))/points/query", body, trace: trace)["points"]?.array ?? []
     }
 
+    /// The most frequent values of a payload key, `{"value", "count"}`, and how many points have them, exactly.
+    package func facet(collection: String, key: String, filter: JSONValue? = nil, limit: Int = 100) async throws
+        -> [JSONValue]
+    {
+        var body: JSONObject = ["key": .string(key), "limit": JSONValue(limit), "exact": true]
+        body["filter"] = filter
+        return try await result("POST", "\(path(collection))/facet", .object(body))["hits"]?.array ?? []
+    }
+
     package func scroll(collection: String, body: JSONValue) async throws -> (points: [JSONValue], next: JSONValue) {
         let page = try await result("POST", "\(path(collection))/points/scroll", body)
         return (page["points"]?.array ?? [], page["next_page_offset"] ?? .null)

@@ -1,3 +1,4 @@
+import Lexical
 import WireProtocol
 
 /// One answer of a search: the end of a record's way.
@@ -6,10 +7,11 @@ struct SearchHit: Sendable, Equatable {
     var id: JSONValue
     /// The record's key in its source; null for a point that no sync wrote.
     var key: JSONValue
-    /// The store's: for Cosine the similarity, from -1 to 1.
+    /// The store's: the similarity (for Cosine from -1 to 1), BM25's sum, or the fusion's, which only orders.
     var score: JSONValue
     /// The record's fields, without the suite's own members, which start with `_`.
     var payload: JSONObject
+    var highlights: [LexicalAnalyzer.Highlight] = []
 
     /// `point`: as Qdrant's `/points/query` answers it.
     init(point: JSONValue) {
@@ -22,6 +24,9 @@ struct SearchHit: Sendable, Equatable {
 
     /// As the search API answers it.
     var json: JSONValue {
-        ["id": id, "key": key, "score": score, "payload": .object(payload)]
+        let marked = highlights.map { (name: $0.field, value: JSONValue.array($0.snippets.map(JSONValue.string))) }
+        return [
+            "id": id, "key": key, "score": score, "payload": .object(payload), "highlights": .object(JSONObject(marked)),
+        ]
     }
 }
