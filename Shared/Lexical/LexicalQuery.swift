@@ -91,7 +91,9 @@ struct QuerySink: Tokenizer.Sink {
     mutating func query() -> LexicalQuery {
         join()
         var query = LexicalQuery()
-        let spoken = found.count { $0.isStopWord && !StopWords.connectives.contains(String(decoding: $0.bytes, as: UTF8.self)) }
+        let spoken = found.count {
+            $0.isStopWord && !StopWords.connectives.contains(String(decoding: $0.bytes, as: UTF8.self))
+        }
         let content = found.count { !$0.isStopWord }
         query.isSentence = spoken >= 2 || spoken >= 1 && content >= 4 || content >= 7
         for (term, weight) in weights.sorted(by: { $0.key < $1.key }) {

@@ -1,6 +1,8 @@
 import Datasources
+import FastJSON
 import Foundation
 import HTTPServer
+import Lexical
 import Postgres
 import Redis
 import Resilience
@@ -28,11 +30,12 @@ struct IndexWorkerTests {
         let datasource = UUID().uuidString.lowercased()
         let shutdown = Shutdown()
 
-        init() async throws {
+        init(hasWords: Bool = false) async throws {
             folder = try StoreFolder()
             store = try folder.open()
-            try await store.createCollection(
-                "products", CollectionConfiguration(vectors: [.init(name: "text", size: 2, distance: .cosine)]))
+            var configuration: JSONObject = ["vectors": ["text": ["size": 2, "distance": "Cosine"]]]
+            if hasWords { configuration["sparse_vectors"] = ["lexical": ["modifier": "idf"]] }
+            try await store.createCollection("products", CollectionConfiguration(request: configuration))
             pool = PostgresPool(
                 url: try await PostgresServer.shared().createDatabase(), size: 4, log: .silent, metrics: nil,
                 applicationName: "test")
@@ -97,6 +100,15 @@ struct IndexWorkerTests {
             return try await store.retrieve([id], from: "products", fields: PointFields()).first
                 .flatMap { $0.payload.map { String(decoding: $0, as: UTF8.self) } }
         }
+        /// Keys of the records that have a word of `text`.
+        func found(_ text: String) async throws -> [String] {
+            let terms = LexicalAnalyzer().query(text).terms
+            let points = try await store.query(
+                QueryRequest(
+                    query: .nearest(.values(.sparse(SparseVector(indices: terms.indices, values: terms.values)))),
+                    using: "lexical", fields: PointFields()), in: "products")
+            return try points.map { try JSONReader.parse($0.payload ?? [])["_key"]?.string ?? "" }.sorted()
+        }
         func expected(_ key: String, _ rest: String) -> String {
             #"{"_key":"\#(key)","_datasource":"\#(datasource)"\#(rest)}"#
         }
@@ -136,6 +148,31 @@ struct IndexWorkerTests {
         _ = try await fixture.jobs.begin(jobID: again.id, epoch: again.epoch)
         try await watchOfCopy.compare()
         #expect(try await fixture.jobs.job(id: again.id)?.status == .running)
+    }
+
+    @Test func wordsOfTheLastPayloadFindARecordAndNoOthers() async throws {
+        let suite = try await Fixture(hasWords: true)
+        let first = try await suite.harvest(
+            try await suite.begin(),
+            [Self.record("a", "A", #"{"title":"green lamp"}"#), Self.record("AB-12", "B", #"{"title":"red chair"}"#)])
+        try await suite.push(first)
+        try await suite.drain()
+        #expect(try await suite.found("lamps") == ["a"])
+        #expect(try await suite.found("ab12") == ["AB-12"])
+
+        // The text is the same: the vector stays, the payload and its words are replaced.
+        let job = try await suite.jobs.create(
+            datasourceID: suite.datasource, collection: "products", space: Self.space, type: .webhook)
+        let begun = try #require(try await suite.jobs.begin(jobID: job.id, epoch: job.epoch)).job
+        let batches = try await suite.harvest(
+            begun, [Self.record("a", "A", #"{"title":"blue desk"}"#), Self.record("AB-12", "B", "{}")])
+        #expect(try RecordBatch(decoding: batches[0].body).header.operation == .payload)
+        try await suite.push(batches)
+        try await suite.drain()
+        #expect(try await suite.found("green lamp red chair").isEmpty)
+        #expect(try await suite.found("desks") == ["a"])
+        #expect(try await suite.found("ab12") == ["AB-12"])
+        #expect(try await suite.store.count(nil, in: "products") == 2)
     }
 
     @Test func batchesBecomePointsAndAreAcknowledged() async throws {

@@ -18,13 +18,13 @@ struct OrchestratorFixture {
     let pool: PostgresPool
     let queue: WorkQueue
 
-    init() async throws {
+    // Nobody listens on port 9 (discard) of the loopback.
+    init(embedder: String = "http://127.0.0.1:9", indexer: String = "http://127.0.0.1:9") async throws {
         let environment = Environment([
             "DATABASE_URL": try await PostgresServer.shared().createDatabase(),
             "REDIS_URL": try await RedisServer.shared().createDatabase(),
             "SECRETS_KEY": String(repeating: "ab", count: 32), "ADMIN_API_KEY": Self.key,
-            // Nobody listens on port 9 (discard) of the loopback.
-            "EMBEDDER_URL": "http://127.0.0.1:9", "INDEXER_URL": "http://127.0.0.1:9",
+            "EMBEDDER_URL": embedder, "INDEXER_URL": indexer,
             "DATA_HARVESTER_URL": "http://127.0.0.1:9",
             "DATA_PROCESSOR_URL": "http://127.0.0.1:9", "AI_STATUS_URL": "http://127.0.0.1:9",
         ])

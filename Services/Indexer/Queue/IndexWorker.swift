@@ -1,4 +1,5 @@
 import Foundation
+import Lexical
 import Resilience
 import ServiceRuntime
 import SyncJobs
@@ -18,6 +19,7 @@ struct IndexWorker: Service {
     let consumer: QueueConsumer
     let jobs: SyncJobStore
     let store: any VectorStore
+    var analyzer = LexicalAnalyzer()
     var settings = Settings()
     var failpoints = Failpoints.none
     let metrics: Metrics
@@ -141,17 +143,19 @@ struct IndexWorker: Service {
         for (collection, positions) in Dictionary(grouping: changes.indices, by: { changes[$0].collection }) {
             let description = try await store.collection(collection)
             let checker = try PayloadChecker()
-            var points: [PointChange] = []
-            var sources: [Int] = []
+            var points = ChangeList()
             for position in positions {
                 do throws(RecordRefusal) {
-                    points.append(try VectorPoint.change(changes[position], in: description.configuration, checker: checker))
-                    sources.append(position)
+                    points.append(
+                        try VectorPoint.changes(
+                            changes[position], in: description.configuration, checker: checker, analyzer: analyzer),
+                        from: position)
                 } catch {
                     outcome.failures[position] = error.failure
                 }
             }
-            let written = try await store.apply(.changes(points), to: collection, wait: true)
+            let sources = points.finish()
+            let written = try await store.apply(.changes(points.changes), to: collection, wait: true)
             if description.sequence != nil { outcome.sequences[collection] = written.sequence }
             for missing in written.missing where changes[sources[missing]].operation == .payload {
                 outcome.missing.insert(sources[missing])
@@ -212,6 +216,37 @@ struct IndexWorker: Service {
         } catch {
             log.warning("queue.failed", ["operation": .string(operation), "error": .string("\(error)")])
         }
+    }
+}
+
+/// Changes of points, where one record may make several: those of different records are put so that a store finds many points without
+/// repetition in a row, which it applies at once, and those of one point stay in order.
+private struct ChangeList {
+    private(set) var changes: [PointChange] = []
+    /// Where each change comes from.
+    private var sources: [Int] = []
+    private var later: [(change: PointChange, source: Int)] = []
+    private var seen = Set<PointID>()
+
+    mutating func append(_ made: [PointChange], from source: Int) {
+        if let id = made.first?.id, !seen.insert(id).inserted {
+            flush()
+            seen = [id]
+        }
+        changes += made.prefix(1)
+        sources += made.prefix(1).map { _ in source }
+        later += made.dropFirst().map { ($0, source) }
+    }
+
+    mutating func finish() -> [Int] {
+        flush()
+        return sources
+    }
+
+    private mutating func flush() {
+        changes += later.map(\.change)
+        sources += later.map(\.source)
+        later.removeAll()
     }
 }
 

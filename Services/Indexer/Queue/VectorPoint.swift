@@ -3,16 +3,19 @@ import CVectorKernel
 import Crypto
 import FastJSON
 import Foundation
+import Lexical
 import SyncJobs
 import WireProtocol
 
-/// A record of a datasource as a point: its id, its payload, its vector.
+/// A record of a datasource as a point: its id, its payload, its vectors.
 enum VectorPoint {
     /// The suite's own namespace of point ids.
     static let namespace = UUID(
         uuid: (0x8C, 0x9B, 0x2E, 0x0A, 0x6F, 0x0D, 0x4C, 0x3A, 0x9B, 0x1E, 0x2D, 0x7F, 0x4A, 0x6C, 0x8E, 0x10))
     /// The vector that a sync fills where a collection has several.
     static let vectorName = "text"
+    /// The sparse one: weights of the record's words. Collections of the first release have none.
+    static let wordsName = "lexical"
 
     /// The same record has the same id, always.
     static func id(datasourceID: String, key: String) -> PointID {
@@ -55,13 +58,15 @@ enum VectorPoint {
         return JSONValue.object(object).serializedBytes
     }
 
-    /// The change that one record of a batch is. Throws: why the store will never take it.
-    static func change(
-        _ change: RecordChange, in configuration: CollectionConfiguration, checker: PayloadChecker
-    ) throws(RecordRefusal) -> PointChange {
+    /// The changes of one point that one record of a batch is, to be applied together. The words are weighed anew whenever the payload
+    /// is written, from nothing but the payload and the key: they cannot be older than it. Throws: why the store will never take it.
+    static func changes(
+        _ change: RecordChange, in configuration: CollectionConfiguration, checker: PayloadChecker,
+        analyzer: LexicalAnalyzer
+    ) throws(RecordRefusal) -> [PointChange] {
         let record = change.record
         let id = id(datasourceID: change.datasourceID, key: record.key)
-        if change.operation == .delete { return PointChange(id: id, effect: .delete) }
+        if change.operation == .delete { return [PointChange(id: id, effect: .delete)] }
         guard
             let payload = payload(record.payload, key: record.key, datasourceID: change.datasourceID, checker: checker)
         else {
@@ -72,7 +77,12 @@ enum VectorPoint {
                 "payload_too_large", "the payload has \(payload.count) bytes, over \(EmbeddedCollection.maximumPayload)"
             )
         }
-        if change.operation == .payload { return PointChange(id: id, effect: .payload(payload)) }
+        let words = try words(of: record, in: configuration, analyzer: analyzer)
+        if change.operation == .payload {
+            let stored = PointChange(id: id, effect: .payload(payload))
+            guard let position = configuration.position(of: wordsName) else { return [stored] }
+            return [stored, PointChange(id: id, effect: words.map { .vectors([$0]) } ?? .dropVectors(1 << position))]
+        }
         guard let position = configuration.position(of: vectorName) ?? configuration.position(of: "") else {
             throw RecordRefusal("collection_mismatch", "the collection has no vector \"\(vectorName)\"")
         }
@@ -85,7 +95,25 @@ enum VectorPoint {
             throw RecordRefusal("vector_invalid", "the vector has a number that is not finite")
         }
         let vector = PlacedVector(position: position, values: .dense(record.vector))
-        return PointChange(id: id, effect: .upsert(vectors: [vector], payload: payload))
+        return [PointChange(id: id, effect: .upsert(vectors: [vector] + (words.map { [$0] } ?? []), payload: payload))]
+    }
+
+    /// `nil` where the collection has no place for them, or the record no word.
+    private static func words(
+        of record: ProcessedRecord, in configuration: CollectionConfiguration, analyzer: LexicalAnalyzer
+    ) throws(RecordRefusal) -> PlacedVector? {
+        guard let position = configuration.position(of: wordsName), position >= configuration.vectors.count else {
+            return nil
+        }
+        let terms: LexicalAnalyzer.Terms
+        do {
+            terms = try analyzer.terms(key: record.key, payload: record.payload)
+        } catch {
+            throw RecordRefusal("payload_invalid", error.message)
+        }
+        if terms.indices.isEmpty { return nil }
+        return PlacedVector(
+            position: position, values: .sparse(SparseVector(indices: terms.indices, values: terms.values)))
     }
 }
 

@@ -26,7 +26,8 @@ struct SearchHit: Sendable, Equatable {
     var json: JSONValue {
         let marked = highlights.map { (name: $0.field, value: JSONValue.array($0.snippets.map(JSONValue.string))) }
         return [
-            "id": id, "key": key, "score": score, "payload": .object(payload), "highlights": .object(JSONObject(marked)),
+            "id": id, "key": key, "score": score, "payload": .object(payload),
+            "highlights": .object(JSONObject(marked)),
         ]
     }
 }

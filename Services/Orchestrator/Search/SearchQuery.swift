@@ -42,7 +42,8 @@ struct SearchQuery: Sendable {
             facets = given.array?.compactMap(\.string) ?? []
             if facets.count != given.array?.count || facets.count > Self.maximumFacets || facets.contains("") {
                 errors.append(
-                    FieldError(field: "facets", message: "must be a list of at most \(Self.maximumFacets) payload keys"))
+                    FieldError(field: "facets", message: "must be a list of at most \(Self.maximumFacets) payload keys")
+                )
             }
         }
         errors += Self.check(collection: collection, text: text)

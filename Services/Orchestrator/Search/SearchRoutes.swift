@@ -16,7 +16,8 @@ struct SearchRoutes: Sendable {
         let collection = try await collections.collection(named: query.collection)
         var answer = try await search.answer(query, in: collection.active, trace: request.trace)
         if answer.mode == .hybrid, query.offset + query.limit > StoreQuery.depth {
-            answer.notes.append("a hybrid search is complete down to position \(StoreQuery.depth): narrow it with a filter")
+            answer.notes.append(
+                "a hybrid search is complete down to position \(StoreQuery.depth): narrow it with a filter")
         }
         let elapsed = (ContinuousClock.now - start).components
         let milliseconds = Double(elapsed.seconds) * 1000 + Double(elapsed.attoseconds) / 1e15

@@ -37,7 +37,9 @@ struct SearchService: Sendable {
         if query.mode == .lexical, search.words.isEmpty {
             answer.notes.append("the query has no word, number or code to look for")
         }
-        if query.mode != .lexical { search.vector = try await vector(query, space, words: search.words, trace, &answer) }
+        if query.mode != .lexical {
+            search.vector = try await vector(query, space, words: search.words, trace, &answer)
+        }
         if answer.mode == .hybrid, search.words.isEmpty { answer.mode = .semantic }
         var points: [JSONValue] = []
         if answer.mode != .lexical || !search.words.isEmpty {
@@ -53,12 +55,14 @@ struct SearchService: Sendable {
 
     /// The query's embedding. A hybrid search goes on by words when the embedder is away.
     private func vector(
-        _ query: SearchQuery, _ space: EmbeddingSpace, words: LexicalQuery, _ trace: TraceContext, _ answer: inout Answer
+        _ query: SearchQuery, _ space: EmbeddingSpace, words: LexicalQuery, _ trace: TraceContext,
+        _ answer: inout Answer
     ) async throws -> [Float]? {
         let mayGoOn = query.mode == .hybrid && !words.isEmpty
         do {
             return try await embedder.embed(
-                [query.text], space: space, task: "query", trace: trace, timeout: mayGoOn ? Self.patience : .seconds(30),
+                [query.text], space: space, task: "query", trace: trace,
+                timeout: mayGoOn ? Self.patience : .seconds(30),
                 isPatient: !mayGoOn
             ).vectors[0]
         } catch let error as ServiceClientError where mayGoOn {
@@ -82,7 +86,8 @@ struct SearchService: Sendable {
                 )
             }
             answer.mode = .semantic
-            answer.notes.append("the collection was made without lexical vectors: searched by meaning alone; rebuild it for both")
+            answer.notes.append(
+                "the collection was made without lexical vectors: searched by meaning alone; rebuild it for both")
             return try await self.points(query, search, version, trace, mode: .semantic)
         }
     }
@@ -106,7 +111,8 @@ struct SearchService: Sendable {
 
     /// Qdrant's words for a vector that a collection does not have.
     private static func hasNoWords(_ error: ServiceClientError) -> Bool {
-        error.status == 400 && error.detail.contains("vector name") && error.detail.contains(CollectionService.wordsName)
+        error.status == 400 && error.detail.contains("vector name")
+            && error.detail.contains(CollectionService.wordsName)
     }
 
     // MARK: - Beside the hits
