@@ -327,6 +327,20 @@ def test_hybrid_queries(filled):
     filled.same(lambda client: client.query_points("c", prefetch=lists[0], query=models.OrderByQuery(order_by=models.OrderBy(key="price", direction="desc"))))
 
 
+def test_groups(filled):
+    target = dense(random.Random(11), 10)
+    for key, size in [("city", 3), ("box.side", 2), ("tags", 1)]:
+        groups = filled.do(lambda client: client.query_points_groups("c", query=target, using="text", group_by=key, group_size=size, limit=3).groups)
+        best = [[[hit.score for hit in group.hits] for group in found] for found in groups]
+        assert_alike(best[0], best[1])
+        assert {group.id for group in groups[0]} == {group.id for group in groups[1]}
+    authors = [models.PointStruct(id=id, vector={}, payload={"name": f"side {id}"}) for id in range(5)]
+    filled.do(lambda client: client.create_collection("sides", vectors_config={}))
+    filled.do(lambda client: client.upsert("sides", authors))
+    filled.same(lambda client: sorted((group.id, group.lookup.payload["name"]) for group in client.query_points_groups(
+        "c", query=target, using="text", group_by="box.side", limit=5, with_lookup="sides").groups))
+
+
 def test_facets(filled):
     for key, options in [("city", {}), ("tags", {"limit": 2}), ("sold", {}), ("n", {"limit": 5}), ("city", {"facet_filter": FILTERS[3]})]:
         hits = filled.do(lambda client: [(hit.value, hit.count) for hit in client.facet("c", key=key, exact=True, **options).hits])

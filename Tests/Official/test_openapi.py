@@ -101,6 +101,9 @@ def test_settings_are_changed_and_echoed(wire):
     ({"vectors": {"size": 4}}, 400, "Format error in JSON body: vectors: missing field `distance`"),
     ({"vectors": [4]}, 400, "Format error in JSON body: vectors"),
     ({"vectors": {"size": 4, "distance": "Dot"}, "quantization_config": {"scalar": {"type": "int8", "quantile": 2}}}, 422, "quantization_config.scalar.quantile"),
+    ({"vectors": {"size": 4, "distance": "Dot"}, "quantization_config": {"scalar": {}}}, 400, "quantization_config.scalar: missing field `type`"),
+    ({"vectors": {"a": None}}, 400, "vectors.a"),
+    ({"sparse_vectors": {"a": None}}, 400, "sparse_vectors.a"),
     ({"vectors": {"size": 4, "distance": "Dot", "memory": "pinned"}}, 422, "pinned"),
     ({"vectors": {"size": 4, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}, 400, "multivectors are not supported"),
     ({"vectors": {"size": 4, "distance": "Dot"}, "sharding_method": "custom"}, 400, "not supported"),
@@ -381,6 +384,25 @@ def test_fusion(cities):
     assert cities.ids(prefetch=prefetch, query={"fusion": "rrf"}, filter={"must": [{"has_id": [2]}]}) == [2]
 
 
+def test_groups(cities):
+    groups = cities.points("POST", "/query/groups", {"query": VECTORS[1], "group_by": "city", "group_size": 2, "limit": 2, "with_payload": True}).result["groups"]
+    assert len(groups) == 2 and all(len(group["hits"]) <= 2 and group["id"] in str(group["hits"][0]["payload"]["city"]) for group in groups)
+    wire = Wire(cities.url, "authors")
+    wire.create(vectors={"size": 1, "distance": "Dot"})
+    wire.upsert([{"id": 1, "vector": [1], "payload": {"name": "A"}}])
+    try:
+        cities.points("POST", "/payload", {"payload": {"by": 1}, "points": [1, 2]})
+        for lookup in ["authors", {"collection": "authors", "with_payload": True, "with_vectors": True}]:
+            group, = cities.points("POST", "/query/groups", {"query": VECTORS[1], "group_by": "by", "with_lookup": lookup}).result["groups"]
+            assert group["id"] == 1 and group["lookup"]["payload"] == {"name": "A"} and ("vector" in group["lookup"]) == (lookup != "authors")
+    finally:
+        wire.call("DELETE", COLLECTION)
+    refused = cities.points("POST", "/query/groups", {"query": VECTORS[1], "group_by": "by", "with_lookup": "nowhere"})
+    assert (refused.status, refused.error) == (404, "Not found: Collection nowhere not found")
+    groups = cities.send("POST", "/collections/c/points/search/groups", {"vector": VECTORS[1], "group_by": "city", "group_size": 1, "limit": 2}).result["groups"]
+    assert len(groups) == 2
+
+
 def test_facets(cities):
     cities.call("PUT", COLLECTION + "/index", {"field_name": "city", "field_schema": "keyword"}, "?wait=true")
     assert cities.call("POST", COLLECTION + "/facet", {"key": "city"}).result["hits"] == [
@@ -461,6 +483,9 @@ def test_what_older_clients_send(cities):
     ("/query", {"query": {"indices": [1], "values": [1, 2]}, "using": "words"}, 422, "must be the same length as indices"),
     ("/query", {"query": VECTORS[1], "filter": {"most": []}}, 400, "Format error in JSON body: "),
     ("/query", {"query": VECTORS[1], "filter": {"should": [{"undefined_condition_key": {"key": "city"}}]}}, 400, "Format error in JSON body: "),
+    ("/query", {"query": VECTORS[1], "filter": {"must": [{"key": "city"}]}}, 422, "At least one field condition must be specified"),
+    ("/query", {"query": {"discover": {"target": 1}}}, 400, "Format error in JSON body: query.discover: missing field `context`"),
+    ("/payload", {"payload": {}, "points": [1], "filter": {"all": []}}, 400, "Format error in JSON body: filter"),
     ("/query", {"query": VECTORS[1], "with_payload": {"includes": ["a"]}}, 400, "Format error in JSON body: with_payload"),
     ("/query", {"query": [[1, 2], [3, 4]]}, 400, "multivector"),
     ("/query", {"query": {"text": "words", "model": "m"}}, 400, "inference"),

@@ -134,7 +134,11 @@ struct QueryReader {
         if let recommend = try body.inner("recommend") {
             return try await recommendation(recommend, using: using, lookup)
         }
-        if let discover = try body.inner("discover") { return try await discovery(discover, using: using, lookup) }
+        if let discover = try body.inner("discover") {
+            _ = try discover.required("target")
+            if discover.object["context"] == nil { throw discover.missing("context") }
+            return try await discovery(discover, using: using, lookup)
+        }
         if body.value("context") != nil { return try await discovery(body, using: using, lookup) }
         if object["order_by"] != nil {
             guard let order = try Self.orderBy(body) else { throw body.missing("order_by") }

@@ -160,8 +160,9 @@ struct RequestBody {
 
     /// Points by id or by filter.
     func selection() throws -> PointSelection {
-        if let ids = try ids("points") { return .ids(ids) }
-        if let filter = try filter() { return .filter(filter) }
+        let (ids, filter) = (try ids("points"), try filter())
+        if let ids { return .ids(ids) }
+        if let filter { return .filter(filter) }
         throw RequestError.format(path.isEmpty ? "body" : path, "needs points (a list of ids) or filter")
     }
 

@@ -45,8 +45,15 @@ enum CollectionSettings {
     private static let fileMemory = Kind.memory(pinnable: false)
     private static let placed: [(name: String, kind: Kind)] = [("always_ram", .flag), ("memory", memory)]
     private static let quantizations: [(name: String, kind: Kind)] = [
-        ("scalar", .group([("type", .choice(["int8"])), ("quantile", .number(0.5...1))] + placed)),
-        ("product", .group([("compression", .choice(["x4", "x8", "x16", "x32", "x64"]))] + placed)),
+        (
+            "scalar",
+            .group([("type", .choice(["int8"])), ("quantile", .number(0.5...1))] + placed, required: ["type"])
+        ),
+        (
+            "product",
+            .group(
+                [("compression", .choice(["x4", "x8", "x16", "x32", "x64"]))] + placed, required: ["compression"])
+        ),
         (
             "binary",
             .group(
@@ -195,7 +202,7 @@ enum CollectionSettings {
         case .named(let kind):
             guard let object = value.object else { throw malformed("an object") }
             var checked = JSONObject()
-            for member in object.members where !member.value.isNull {
+            for member in object.members {
                 checked[member.name] = try check(member.value, as: kind, place(member.name), &faults)
             }
             return .object(checked)
