@@ -37,8 +37,8 @@ def place(draw):
     wrong = draw.random()
     if wrong < 0.05:
         return draw.choice([{"lat": "1", "lon": 2}, {"lat": 1}, [1, 2], None, {"lat": None, "lon": 0}])
-    return {"lat": draw.choice([draw.uniform(-90, 90), draw.randrange(-9, 10) * 10]),
-            "lon": draw.choice([draw.uniform(-180, 180), draw.randrange(-18, 19) * 10])}
+    return {"lat": draw.choice([round(draw.uniform(-90, 90), 4), draw.randrange(-9, 10) * 10]),
+            "lon": draw.choice([round(draw.uniform(-180, 180), 4), draw.randrange(-18, 19) * 10])}
 
 
 def payload(draw):
@@ -328,6 +328,17 @@ def test_a_text_index_cuts_words_as_the_engine_does(indexer, tmp_path, parameter
             theirs = [point.id for point in engine.scroll(edge.ScrollRequest(limit=1000, filter=edge.Filter(must=[edge.FieldCondition("t", match=match(query))])))[0]]
             ours = [point["id"] for point in stores.call("POST", "/points/scroll", {"limit": 1000, "filter": {"must": [{"key": "t", "match": {kind: query}}]}})["points"]]
             assert theirs == ours, (kind, query, [texts[number] for number in set(theirs) ^ set(ours)][:3])
+
+
+def test_payload_selectors_show_the_same(stores):
+    draw = random.Random(SEED + 3)
+    paths = ["k", "l.a", "l.b", "n", "n[]", "n[].a", "n[0].b", "n.a", "k[].b", "m.a.b", "d", "g.lat", "missing"]
+    for _ in range(60):
+        keys = draw.sample(paths, draw.randrange(1, 4))
+        for kind in ("include", "exclude"):
+            theirs = stores.engine.scroll(edge.ScrollRequest(limit=COUNT, with_payload=getattr(edge.PayloadSelector, kind.capitalize())(keys)))[0]
+            ours = stores.call("POST", "/points/scroll", {"limit": COUNT, "with_payload": {kind: keys}})["points"]
+            assert [point.payload for point in theirs] == [point["payload"] for point in ours], (kind, keys)
 
 
 def test_deep_filters_are_answered_or_refused_and_harm_nothing(stores):
