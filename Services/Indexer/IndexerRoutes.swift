@@ -81,6 +81,8 @@ struct IndexerRoutes: Sendable {
                 router.on("POST", "/search", search)
                 router.on("POST", "/search/batch", searchBatch)
                 router.on("POST", "/search/groups", searchGroups)
+                router.on("POST", "/search/matrix/pairs", matrixPairs)
+                router.on("POST", "/search/matrix/offsets", matrixOffsets)
                 router.on("POST", "/recommend", recommend)
                 router.on("POST", "/recommend/batch", recommendBatch)
                 router.on("POST", "/recommend/groups", recommendGroups)

@@ -103,6 +103,9 @@ def test_settings_are_changed_and_echoed(wire):
     ({"vectors": {"size": 4, "distance": "Dot"}, "quantization_config": {"scalar": {"type": "int8", "quantile": 2}}}, 422, "quantization_config.scalar.quantile"),
     ({"vectors": {"size": 4, "distance": "Dot"}, "quantization_config": {"scalar": {}}}, 400, "quantization_config.scalar: missing field `type`"),
     ({"vectors": {"a": None}}, 400, "vectors.a"),
+    ({"vectors": {"a": {"size": 4, "distance": "Dot"}}, "sparse_vectors": {"a": {}}}, 400,
+     "Dense and sparse vector names must be unique - duplicate found with 'a'"),
+    ({"sparse_vectors": {"": {}}}, 400, "Sparse vector name cannot be empty"),
     ({"sparse_vectors": {"a": None}}, 400, "sparse_vectors.a"),
     ({"vectors": {"size": 4, "distance": "Dot", "memory": "pinned"}}, 422, "pinned"),
     ({"vectors": {"size": 4, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}}, 400, "multivectors are not supported"),
@@ -448,6 +451,42 @@ def test_queries_by_several_vectors(cities):
     assert refused.status == 400 and "prefetch.query" in refused.error or "prefetch[0].query" in refused.error
 
 
+def test_vectors_of_a_collection_come_and_go(cities):
+    name = COLLECTION + "/vectors/{vector_name}"
+    assert cities.call("PUT", name, {"sparse": {"modifier": "idf"}}, "?wait=true", vector_name="rare").result["status"] == "completed"
+    assert cities.points("PUT", "/vectors", {"points": [{"id": 1, "vector": {"rare": {"indices": [7], "values": [1]}}}]}).ok
+    assert cities.info()["config"]["params"]["sparse_vectors"]["rare"] == {"modifier": "idf"}
+    assert cities.ids(query={"indices": [7], "values": [1]}, using="rare") == [1]
+    assert cities.call("DELETE", name, query="?wait=true", vector_name="rare").ok
+    assert cities.get(1).result["vector"] == VECTORS[1] and "rare" not in cities.info()["config"]["params"]["sparse_vectors"]
+    assert cities.call("PUT", name, {"dense": {"size": 0, "distance": "Dot"}}, vector_name="x", malformed=True).status == 422
+    assert cities.call("DELETE", name, vector_name="rare").status == 400
+
+
+def test_a_sparse_vector_changes_its_modifier(wire):
+    wire.create(sparse_vectors={"words": {"modifier": "idf"}})
+    wire.upsert([{"id": id, "vector": {"words": {"indices": [1, 2] if id else [1, 3], "values": [1, 1.1]}}} for id in range(9)])
+    query = {"query": {"indices": [2, 3], "values": [1.2, 1]}, "using": "words"}
+    assert wire.ids(**query)[0] == 0
+    assert wire.call("PATCH", COLLECTION, {"sparse_vectors": {"words": {"modifier": "none"}}}).ok
+    assert wire.ids(**query)[0] != 0 and wire.info()["config"]["params"]["sparse_vectors"]["words"] == {"modifier": "none"}
+
+
+def test_distance_matrices(cities):
+    matrix = lambda kind, **body: cities.call("POST", COLLECTION + "/points/search/matrix/" + kind, body)
+    pairs = matrix("pairs", sample=10, limit=2).result["pairs"]
+    assert [pair["a"] for pair in pairs] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    for pair in pairs:
+        nearest = {point["id"]: point["score"] for point in cities.query(query=pair["a"], limit=2)}
+        assert nearest[pair["b"]] == pair["score"]
+    offsets = matrix("offsets", sample=10, limit=2).result
+    assert offsets["ids"] == [1, 2, 3, 4, 5, 6] and offsets["scores"] == [pair["score"] for pair in pairs]
+    assert [(offsets["ids"][row], offsets["ids"][column]) for row, column in zip(offsets["offsets_row"], offsets["offsets_col"])] == [
+        (pair["a"], pair["b"]) for pair in pairs]
+    assert len(matrix("pairs", sample=3, limit=1).result["pairs"]) == 3 and matrix("pairs", filter={"must": [{"has_id": [1]}]}).result["pairs"] == []
+    assert matrix("pairs", using="gone").status == 400 and matrix("pairs", sample=10**9).status == 400
+
+
 def test_what_older_clients_send(cities):
     found = cities.query(query=VECTORS[1], limit=3)
     send = lambda path, **body: cities.send("POST", "/collections/c/points" + path, body)
@@ -567,8 +606,7 @@ def test_unknown_collections_and_what_is_not_supported(wire):
             ("POST", COLLECTION + "/points/query/groups", {"group_by": "a"}), ("GET", COLLECTION + "/cluster", None)]:
         refused = wire.call(method, path, body, collection_name="nowhere", id=1, field_name="a")
         assert (refused.status, refused.error) == (404, "Not found: Collection `nowhere` doesn't exist!"), (path, refused.text)
-    for method, path in [("POST", "/snapshots"), ("GET", "/collections/c/snapshots"), ("PUT", "/collections/c/shards"), ("GET", "/quotas"),
-                         ("POST", "/collections/c/points/search/matrix/pairs")]:
+    for method, path in [("POST", "/snapshots"), ("GET", "/collections/c/snapshots"), ("PUT", "/collections/c/shards"), ("GET", "/quotas")]:
         refused = wire.send(method, path, {} if method != "GET" else None)
         assert refused.status == 400 and "not supported" in refused.error, refused.text
     assert wire.send("GET", "/no/such/path").error.startswith("Not found: ")

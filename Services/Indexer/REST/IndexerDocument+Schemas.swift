@@ -259,6 +259,17 @@ extension IndexerDocument {
             "SearchBatch": searches("Search"),
             "SearchGroups": with(
                 vector, near, grouping, fields, required: ["vector", "group_by", "group_size", "limit"]),
+            "Matrix": object(
+                [], ["sample": count(from: 2), "limit": count(from: 1), "filter": reference("Filter"), "using": text]),
+            "MatrixPair": object(
+                ["a", "b", "score"],
+                ["a": reference("PointID"), "b": reference("PointID"), "score": ["type": "number"]]),
+            "MatrixOffsets": object(
+                ["offsets_row", "offsets_col", "scores", "ids"],
+                [
+                    "offsets_row": list(["type": "integer"]), "offsets_col": list(["type": "integer"]),
+                    "scores": numbers, "ids": ids,
+                ]),
             "Recommend": with(examples, near, page, fields, required: ["limit"]),
             "RecommendBatch": searches("Recommend"),
             "Discover": with(

@@ -242,6 +242,12 @@ enum IndexerDocument {
                 method: "post", path: points + "/search/groups", summary: "The same in groups",
                 result: reference("Groups"), body: "SearchGroups"),
             Operation(
+                method: "post", path: points + "/search/matrix/pairs", summary: "How near points at random are",
+                result: object("pairs", list("MatrixPair")), body: "Matrix"),
+            Operation(
+                method: "post", path: points + "/search/matrix/offsets", summary: "The same as a sparse matrix",
+                result: reference("MatrixOffsets"), body: "Matrix"),
+            Operation(
                 method: "post", path: points + "/recommend", summary: "Points near examples, as older clients ask",
                 result: list("ScoredPoint"), body: "Recommend"),
             Operation(

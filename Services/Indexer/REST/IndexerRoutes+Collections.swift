@@ -111,9 +111,10 @@ extension IndexerRoutes {
 
     @Sendable func addVector(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
+        let addition = try CollectionSettings.checked(addition: try RequestBody(try request.json()).object)
         try await guardian.check(request, writesTo: request.collection, in: store)
         let sequence = try await store.addVector(
-            request.parameters["vector"] ?? "", try RequestBody(try request.json()).object, to: request.collection)
+            request.parameters["vector"] ?? "", addition, to: request.collection)
         return QdrantAnswer.ok(Self.updated(sequence, wait: true), since: started)
     }
 

@@ -108,12 +108,6 @@ struct UnsupportedOperation {
                     ("POST", collection + "/shards/delete"), ("POST", collection + "/cluster"),
                     ("GET", "/cluster/telemetry"), ("POST", "/cluster/recover"), ("DELETE", "/cluster/peer/:peer"),
                 ])
-            + several(
-                "distance matrices",
-                [
-                    ("POST", collection + "/points/search/matrix/pairs"),
-                    ("POST", collection + "/points/search/matrix/offsets"),
-                ])
             + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])
             + several("optimizations", [("GET", collection + "/optimizations")])
     }()

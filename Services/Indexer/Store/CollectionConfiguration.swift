@@ -122,8 +122,10 @@ struct CollectionConfiguration: Sendable, Equatable {
         case .object(let object)?:
             for (name, value) in object.members.sorted(by: { $0.name < $1.name }) {
                 let path = "sparse_vectors.\(name)"
+                if name.isEmpty { throw StoreError.wrongInput("Sparse vector name cannot be empty") }
                 if vectors.contains(where: { $0.name == name }) {
-                    throw StoreError.wrongInput("\(path): a dense vector has this name already")
+                    throw StoreError.wrongInput(
+                        "Dense and sparse vector names must be unique - duplicate found with '\(name)'")
                 }
                 sparseVectors.append(try Self.sparseVector(name, try Self.object(value, path), path: path))
             }

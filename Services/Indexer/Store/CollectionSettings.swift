@@ -137,6 +137,16 @@ enum CollectionSettings {
             ])
     }
 
+    /// A vector that is added: `{"dense": {...}}` or `{"sparse": {...}}`.
+    static func checked(addition: JSONObject) throws -> JSONObject {
+        try check(
+            addition,
+            as: [
+                ("dense", vector),
+                ("sparse", .group([("modifier", .choice(["none", "idf"])), ("datatype", datatype)])),
+            ])
+    }
+
     private static func check(_ object: JSONObject, as members: [(name: String, kind: Kind)]) throws -> JSONObject {
         var faults: [String] = []
         let checked = try check(.object(object), as: .group(members), "", &faults)
