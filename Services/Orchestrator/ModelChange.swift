@@ -31,7 +31,8 @@ struct ModelChange: Sendable {
         guard let current = collection.active.space, !sources.isEmpty else {
             throw Problem.conflict("no datasource fills \(name): there is nothing that a rebuild could read")
         }
-        let space = try await space(request.embedding, current: current, trace: trace)
+        let choice = SpaceChoice(providers: try await embedder.providers(trace: trace))
+        let space = try choice.space(of: request.embedding, current: current)
         let templates = try templates(request.embedding, for: sources)
         if let building = collection.building, building.space == space, building.templates == templates {
             if request.switchesWhenReady != building.switchesWhenReady {
@@ -151,31 +152,6 @@ struct ModelChange: Sendable {
 
     private func sources(of collection: VectorCollection) async throws -> [Datasource] {
         try await datasources.datasources(collection: collection.name, limit: 10_000).items
-    }
-
-    /// What is asked for, filled up from the provider's own settings, and from the active version where only that is changed.
-    private func space(
-        _ wanted: Datasource.Embedding, current: EmbeddingSpace, trace: TraceContext
-    ) async throws -> EmbeddingSpace {
-        let providers = try await embedder.providers(trace: trace)
-        guard let provider = providers.first(where: { $0.name == wanted.provider ?? current.provider }) else {
-            throw Problem.badRequest(
-                field: "embedding.provider",
-                "must be one that the embedder is configured with: \(providers.map(\.name).joined(separator: ", "))")
-        }
-        var space = provider.space
-        if wanted.provider ?? current.provider == current.provider, wanted.model == nil { space.model = current.model }
-        if let model = wanted.model { space.model = model }
-        if let dimensions = wanted.dimensions {
-            space.dimensions = dimensions
-        } else if space.provider == current.provider, space.model == current.model {
-            space.dimensions = current.dimensions
-        } else if space.model != provider.space.model {
-            throw Problem.badRequest(
-                field: "embedding.dimensions",
-                "is required for the model \(space.model): how many numbers its vectors have")
-        }
-        return space
     }
 
     private func probe(_ space: EmbeddingSpace, trace: TraceContext) async throws {

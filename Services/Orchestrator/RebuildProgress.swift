@@ -103,6 +103,7 @@ extension RebuildProgress {
                     members["job"] = [
                         "id": .string(job.id), "type": .string(job.type.rawValue),
                         "status": .string(job.status.rawValue),
+                        "failedRecords": job.failed.map { .integer($0) } ?? .null,
                     ]
                 }
                 if let missing = source.missing { members["missing"] = .string(missing) }

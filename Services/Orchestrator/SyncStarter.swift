@@ -35,7 +35,9 @@ struct SyncStarter: Sendable {
                 field: "fieldMapping.updatedAt", "is not mapped: an incremental sync reads rows by it; start a full one"
             )
         }
-        let collection = try await collections.ensure(for: datasource) { try await embedder.defaultSpace(trace: trace) }
+        let collection = try await collections.ensure(for: datasource) {
+            SpaceChoice(providers: try await embedder.providers(trace: trace))
+        }
         var started = Started(
             job: try await start(
                 datasource, into: collection.active, of: collection, kind: kind, options: options, trace: trace))

@@ -55,18 +55,6 @@ package struct Datasource: Sendable, Equatable {
         return TextTemplate(fields: embeddingFields)
     }
 
-    /// The embedding space of its records: the suite's, with what the datasource sets itself.
-    package func space(default suite: EmbeddingSpace) -> EmbeddingSpace {
-        var space = suite
-        if let provider = embedding.provider, provider != suite.provider {
-            space.provider = provider
-            space.taskScheme = provider == "gemini" ? "gemini-task-type" : "none"
-        }
-        if let model = embedding.model { space.model = model }
-        if let dimensions = embedding.dimensions { space.dimensions = dimensions }
-        return space
-    }
-
     /// As the sync API answers it: camelCase, no secret in it.
     package var json: JSONObject {
         var config = connectionConfig

@@ -52,6 +52,13 @@ package struct EmbedderClient: Sendable {
         package var isDefault: Bool
         /// Units: US dollars.
         package var costPerMillionTokens: Double
+
+        package init(name: String, space: EmbeddingSpace, isDefault: Bool, costPerMillionTokens: Double) {
+            self.name = name
+            self.space = space
+            self.isDefault = isDefault
+            self.costPerMillionTokens = costPerMillionTokens
+        }
     }
 
     package func providers(trace: TraceContext? = nil) async throws -> [Provider] {
@@ -62,13 +69,5 @@ package struct EmbedderClient: Sendable {
                 name: space.provider, space: space, isDefault: provider["default"] == true,
                 costPerMillionTokens: provider["cost_per_million_tokens"]?.double ?? 0)
         }
-    }
-
-    /// The space of the suite's own embedding settings.
-    package func defaultSpace(trace: TraceContext? = nil) async throws -> EmbeddingSpace {
-        guard let provider = try await providers(trace: trace).first(where: \.isDefault) else {
-            throw ServiceClientError.malformed(service: "embedder", reason: "no default embedding space")
-        }
-        return provider.space
     }
 }

@@ -9,12 +9,17 @@ package struct SyncStanding: Sendable, Equatable {
         package var type: SyncJob.Kind
         package var status: SyncJob.Status
         package var startSequence: Int64
+        /// Records; `nil` while the job is active.
+        package var failed: Int64?
 
-        package init(id: String, type: SyncJob.Kind, status: SyncJob.Status, startSequence: Int64) {
+        package init(
+            id: String, type: SyncJob.Kind, status: SyncJob.Status, startSequence: Int64, failed: Int64? = nil
+        ) {
             self.id = id
             self.type = type
             self.status = status
             self.startSequence = startSequence
+            self.failed = failed
         }
     }
     package var collection: String
@@ -48,12 +53,12 @@ extension SyncJobStore {
         let rows = try await pool.query(
             """
             WITH last AS (
-                SELECT DISTINCT ON (collection_id, datasource_id) collection_id, datasource_id, id, type, status, start_seq
+                SELECT DISTINCT ON (collection_id, datasource_id) collection_id, datasource_id, id, type, status, start_seq, failed
                 FROM sync_jobs WHERE collection_id = ANY($1) AND type <> 'webhook' AND coalesce(options->>'dryRun', 'false') <> 'true'
                 ORDER BY collection_id, datasource_id, created_at DESC, id)
             SELECT coalesce(c.collection_id, l.collection_id) AS collection, coalesce(c.datasource_id, l.datasource_id) AS datasource,
                 (extract(epoch FROM c.full_at) * 1000)::int8 AS full_at, c.start_seq, c.job_id, l.id AS last_id, l.type AS last_type,
-                l.status AS last_status, l.start_seq AS last_seq
+                l.status AS last_status, l.start_seq AS last_seq, l.failed AS last_failed
             FROM (SELECT * FROM sync_completions WHERE collection_id = ANY($1)) c
             FULL JOIN last l ON l.collection_id = c.collection_id AND l.datasource_id = c.datasource_id
             """, [.textArray(collections)])
@@ -63,7 +68,7 @@ extension SyncJobStore {
                 last = SyncStanding.Job(
                     id: id, type: row.text("last_type").flatMap(SyncJob.Kind.init) ?? .full,
                     status: row.text("last_status").flatMap(SyncJob.Status.init) ?? .failed,
-                    startSequence: row.int("last_seq") ?? 0)
+                    startSequence: row.int("last_seq") ?? 0, failed: row.int("last_failed"))
             }
             return SyncStanding(
                 collection: row.text("collection") ?? "", datasourceID: row.text("datasource") ?? "",

@@ -4,9 +4,11 @@ import time
 
 import ledger
 import pytest
+from conftest import MODEL as MODEL_FOLDER
 from conftest import PRICE, Shop
 from embedding_stub import vector
 from suite import request
+from test_pipeline import catalogue, csv_source, write_file
 
 ROWS = 400
 MODEL, DIMENSIONS = "stub-2", 96
@@ -243,6 +245,24 @@ def test_between_two_providers_by_itself(shelf, stub):
     assert table.hits()[0][0] == "7"
     job = table.suite.sync(table.source["id"])
     assert job["skippedRecords"] == ROWS, job
+
+
+@pytest.mark.skipif(not MODEL_FOLDER, reason="needs the language model")
+def test_from_feature_hashing_to_the_built_in_model(suite, datasource):
+    """Whoever began without the model's files comes to them without a gap, and a paraphrase finds its product."""
+    write_file(suite, "gap.csv", catalogue(200))
+    source = datasource(suite, **csv_source("gap", "gap.csv", "gap", embedding={"provider": "hashing"}))
+    job = suite.sync(source["id"])
+    assert job["successfulRecords"] == 200, job
+    query = "helps a newborn fall asleep"
+    first = lambda: suite.search("gap", query, limit=1, mode="semantic")["hits"][0]["payload"]["name"]
+    assert "white noise" not in first().lower()
+    suite.expect("POST", "/api/collections/gap/rebuild", {"embedding": {"provider": "local"}})
+    wait_until("the new version is complete", lambda: suite.expect("GET", "/api/collections/gap/rebuild")["ready"], 60)
+    compared = suite.expect("POST", "/api/collections/gap/comparison", {"queries": [query]})["queries"][0]
+    assert compared["overlap"] < 1 and "white noise" in compared["version"][0]["payload"]["name"].lower(), compared
+    suite.expect("POST", "/api/collections/gap/switch")
+    assert "white noise" in first().lower()
 
 
 def test_a_model_that_cannot_be_served_is_refused_before_anything_is_made(shelf):

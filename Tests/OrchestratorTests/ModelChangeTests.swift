@@ -1,4 +1,6 @@
 import Datasources
+import HTTPServer
+import ServiceClients
 import ServiceRuntime
 import SyncJobs
 import Testing
@@ -194,5 +196,40 @@ struct RankComparisonTests {
     @Test func aShorterListIsNotFullOverlap() {
         #expect(RankComparison(before: hits(["a", "b"]), after: hits(["a"])).overlap == 0.5)
         #expect(RankComparison(before: [], after: []).overlap == 1)
+    }
+}
+
+struct SpaceChoiceTests {
+    private static let local = EmbeddingSpace.example
+    private static let openAI = EmbeddingSpace(
+        provider: "openai", model: "text-embedding-3-small", dimensions: 1536)
+    private let choice = SpaceChoice(providers: [
+        .init(name: "local", space: Self.local, isDefault: true, costPerMillionTokens: 0),
+        .init(name: "openai", space: Self.openAI, isDefault: false, costPerMillionTokens: 0.02),
+    ])
+
+    @Test func whatIsLeftOutIsTheProvidersOrTheCollections() throws {
+        #expect(try choice.space(of: .init()) == Self.local)
+        #expect(try choice.space(of: .init(provider: "openai")) == Self.openAI, "not with another provider's model")
+        var short = Self.openAI
+        short.dimensions = 256
+        #expect(try choice.space(of: .init(), current: short) == short)
+        #expect(try choice.space(of: .init(provider: "openai"), current: short) == short)
+        #expect(try choice.space(of: .init(dimensions: 512), current: short).dimensions == 512)
+        #expect(try choice.space(of: .init(provider: "local"), current: short) == Self.local)
+        let large = try choice.space(of: .init(model: "text-embedding-3-large", dimensions: 3072), current: short)
+        #expect(large.identifier == "openai|text-embedding-3-large|3072|none|normalized")
+    }
+
+    @Test(arguments: [
+        (Datasource.Embedding(provider: "gemini"), "embedding.provider"),
+        (.init(provider: "openai", model: "another"), "embedding.dimensions"),
+    ])
+    func whatCannotBeKnownIsAskedFor(_ wanted: Datasource.Embedding, _ field: String) {
+        #expect {
+            try choice.space(of: wanted)
+        } throws: { error in
+            (error as? Problem)?.errors.first?.field == field
+        }
     }
 }

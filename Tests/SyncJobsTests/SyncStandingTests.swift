@@ -42,7 +42,7 @@ import WireProtocol
         let full = try await suite.sync([record("a", "A", "1")], collection: "products@1")
         var standing = try #require(try await standings(suite)["products@1"])
         #expect(standing.fullAt != nil && standing.jobID == full.id && standing.startSequence == full.startSequence)
-        #expect(standing.last?.id == full.id && standing.last?.status == .completed)
+        #expect(standing.last?.id == full.id && standing.last?.status == .completed && standing.last?.failed == 0)
 
         let trial = try await suite.begin(options: SyncOptions(dryRun: true), collection: "products@1")
         _ = try await suite.harvest(trial, [record("a", "A", "1")])

@@ -1,0 +1,35 @@
+import Datasources
+import HTTPServer
+import ServiceClients
+import WireProtocol
+
+/// Which embedding space is meant by settings that name a part of one.
+struct SpaceChoice: Sendable {
+    /// Those that the embedder is configured with.
+    let providers: [EmbedderClient.Provider]
+
+    /// What is left out is `current`'s (the collection's, where it has a space) while the provider and the model stay, else the
+    /// provider's own setting.
+    /// Throws: 400 for a provider that is not there, and for a model of unknown dimensions.
+    func space(of wanted: Datasource.Embedding, current: EmbeddingSpace? = nil) throws(Problem) -> EmbeddingSpace {
+        let name = wanted.provider ?? current?.provider
+        guard let provider = providers.first(where: { name == nil ? $0.isDefault : $0.name == name }) else {
+            throw .badRequest(
+                field: "embedding.provider",
+                "must be one that the embedder is configured with: \(providers.map(\.name).joined(separator: ", "))")
+        }
+        var space = provider.space
+        let stays = current?.provider == space.provider
+        if let model = wanted.model ?? (stays ? current?.model : nil) { space.model = model }
+        if let dimensions = wanted.dimensions {
+            space.dimensions = dimensions
+        } else if stays, let current, space.model == current.model {
+            space.dimensions = current.dimensions
+        } else if space.model != provider.space.model {
+            throw .badRequest(
+                field: "embedding.dimensions",
+                "is required for the model \(space.model): how many numbers its vectors have")
+        }
+        return space
+    }
+}
