@@ -6,6 +6,7 @@ import WireProtocol
 /// `/api/collections/:name/rebuild`, `/switch`, `/rollback`, `/comparison`: SPEC.md section 2.6, DESIGN.md section 8.
 struct ModelChangeRoutes: Sendable {
     let change: ModelChange
+    let search: SearchService
 
     func add(to router: inout Router) {
         router.on("POST", "/api/collections/:name/rebuild") { request in
@@ -38,10 +39,7 @@ struct ModelChangeRoutes: Sendable {
             return .empty()
         }
         router.on("GET", "/api/collections/:name/comparison") { request in
-            let asked = ComparisonRequest(
-                limit: try request.queryInteger("limit", default: 10, in: 1...ComparisonRequest.maximumLimit),
-                samples: try request.queryInteger("samples", default: 10, in: 1...ComparisonRequest.maximumQueries))
-            return try await compare(asked, request)
+            try await compare(ComparisonRequest(query: request), request)
         }
         router.on("POST", "/api/collections/:name/comparison") { request in
             try await compare(ComparisonRequest(request.body.isEmpty ? [:] : request.json()), request)
@@ -83,7 +81,7 @@ struct ModelChangeRoutes: Sendable {
             throw Problem.conflict("\(collection.name) has one version: there is nothing to compare it with")
         }
         let comparison = VersionComparison(
-            embedder: change.embedder, indexer: change.indexer, datasources: change.datasources, trace: request.trace)
+            search: search, indexer: change.indexer, datasources: change.datasources, trace: request.trace)
         return .json(.object(try await comparison.answer(asked, collection: collection, other: other)))
     }
 }

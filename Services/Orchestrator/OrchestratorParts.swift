@@ -83,6 +83,7 @@ struct OrchestratorParts: Sendable {
 
     func routes() async -> OrchestratorRoutes {
         let token = configuration.service.internalToken
+        let search = SearchService(embedder: embedder, indexer: indexer, analyzer: LexicalAnalyzer(), log: log)
         return OrchestratorRoutes(
             authentication: Authentication(keys: keys), crossOrigin: CrossOrigin(origins: configuration.corsOrigins),
             health: SuiteHealth(services: serviceURLs, own: await healthChecks(), client: client),
@@ -92,10 +93,10 @@ struct OrchestratorParts: Sendable {
                 maximumUploadBytes: configuration.maximumUploadBytes, log: log),
             sync: SyncRoutes(datasources: datasources, jobs: jobs, starter: starter, supervisor: supervisor),
             collections: CollectionRoutes(collections: collections, indexer: indexer),
-            modelChange: ModelChangeRoutes(change: modelChange),
+            modelChange: ModelChangeRoutes(change: modelChange, search: search),
             search: SearchRoutes(
                 collections: collections,
-                search: SearchService(embedder: embedder, indexer: indexer, analyzer: LexicalAnalyzer(), log: log)),
+                search: search),
             deadLetters: DeadLetterRoutes(queue: queue),
             aiStatus: Forwarding(target: configuration.aiStatusURL, client: client, internalToken: token))
     }

@@ -13,19 +13,25 @@ struct ComparisonRequest: Sendable {
     var limit = 10
     /// How many records to take texts of.
     var samples = 10
+    var mode = SearchQuery.Mode.hybrid
 
-    init(limit: Int, samples: Int) {
-        self.limit = limit
-        self.samples = samples
+    /// `?limit=&samples=&mode=`
+    init(query request: HTTPRequest) throws(Problem) {
+        limit = try request.queryInteger("limit", default: limit, in: 1...Self.maximumLimit)
+        samples = try request.queryInteger("samples", default: samples, in: 1...Self.maximumQueries)
+        var errors: [FieldError] = []
+        if let given = request.query("mode") { read(mode: given, &errors) }
+        if !errors.isEmpty { throw .badRequest("the comparison is not valid", errors: errors) }
     }
 
-    /// `{"queries": [...], "limit": 10, "samples": 10}`; all may be left out.
+    /// `{"queries": [...], "limit": 10, "samples": 10, "mode": "hybrid"}`; all may be left out.
     init(_ body: JSONValue) throws(Problem) {
         guard let members = body.object else { throw .badRequest("the body must be a JSON object") }
         var errors: [FieldError] = []
-        for name in members.names where !["queries", "limit", "samples"].contains(name) {
-            errors.append(FieldError(field: name, message: "is unknown here: queries, limit, samples"))
+        for name in members.names where !["queries", "limit", "samples", "mode"].contains(name) {
+            errors.append(FieldError(field: name, message: "is unknown here: queries, limit, samples, mode"))
         }
+        if let given = members["mode"]?.nonNull { read(mode: given.string, &errors) }
         if let given = members["queries"], !given.isNull {
             if let list = given.array, (1...Self.maximumQueries).contains(list.count) {
                 for (index, item) in list.enumerated() {
@@ -54,6 +60,14 @@ struct ComparisonRequest: Sendable {
         limit = whole("limit", limit, Self.maximumLimit)
         samples = whole("samples", samples, Self.maximumQueries)
         if !errors.isEmpty { throw .badRequest("the comparison is not valid", errors: errors) }
+    }
+
+    private mutating func read(mode given: String?, _ errors: inout [FieldError]) {
+        if let known = given.flatMap(SearchQuery.Mode.init) {
+            mode = known
+        } else {
+            errors.append(FieldError(field: "mode", message: "must be semantic, lexical or hybrid"))
+        }
     }
 }
 
@@ -86,9 +100,9 @@ struct RankComparison: Sendable, Equatable {
     }
 }
 
-/// The first hits of two versions side by side, each searched with its own model. By meaning alone: that is what a model changes.
+/// The first hits of two versions side by side, each searched with its own model, as `/api/search` would.
 struct VersionComparison: Sendable {
-    let embedder: EmbedderClient
+    let search: SearchService
     let indexer: IndexerClient
     let datasources: DatasourceStore
     let trace: TraceContext
@@ -102,8 +116,8 @@ struct VersionComparison: Sendable {
         guard !queries.isEmpty else {
             throw Problem.conflict("the collection \(collection.name) is empty: give queries to compare by")
         }
-        async let activeHits = hits(queries, collection.active, limit: asked.limit)
-        async let otherHits = hits(queries, other, limit: asked.limit)
+        async let activeHits = hits(queries, in: collection.active, of: collection.name, asked)
+        async let otherHits = hits(queries, in: other, of: collection.name, asked)
         let pairs = zip(try await activeHits, try await otherHits)
         var overlaps: [Double] = []
         let compared = zip(queries, pairs).map { query, pair -> JSONValue in
@@ -119,6 +133,7 @@ struct VersionComparison: Sendable {
         return [
             "collection": .string(collection.name), "active": .object(collection.active.json),
             "version": .object(other.json), "limit": JSONValue(asked.limit),
+            "mode": .string(asked.mode.rawValue),
             "meanOverlap": .number(Self.rounded(overlaps.reduce(0, +) / Double(overlaps.count))),
             "queries": .array(compared), "tookMs": .number((elapsed * 10).rounded() / 10),
         ]
@@ -126,19 +141,22 @@ struct VersionComparison: Sendable {
 
     private static func rounded(_ share: Double) -> Double { (share * 1000).rounded() / 1000 }
 
-    private func hits(_ queries: [String], _ version: VectorCollection.Version, limit: Int) async throws
-        -> [[SearchHit]]
-    {
-        guard let space = version.space else { return queries.map { _ in [] } }
-        let vectors = try await embedder.embed(queries, space: space, task: "query", trace: trace).vectors
+    private func hits(
+        _ queries: [String], in version: VectorCollection.Version, of collection: String, _ asked: ComparisonRequest
+    ) async throws -> [[SearchHit]] {
         var answers: [[SearchHit]] = []
-        for vector in vectors {
-            let body: JSONValue = [
-                "query": .array(vector.map { .number(Double($0)) }), "using": .string(CollectionService.vectorName),
-                "limit": JSONValue(limit), "with_payload": true,
-            ]
-            let points = try await indexer.query(collection: version.physicalName, body: body, trace: trace)
-            answers.append(points.map(SearchHit.init(point:)))
+        for text in queries {
+            let query = try SearchQuery([
+                "collection": .string(collection), "query": .string(text), "limit": JSONValue(asked.limit),
+                "mode": .string(asked.mode.rawValue),
+            ])
+            let answer = try await search.answer(query, in: version, trace: trace)
+            // By words alone the versions differ in nothing: no answer to what was asked.
+            guard answer.mode != .lexical || asked.mode == .lexical else {
+                throw Problem.unavailable(
+                    "the embedder does not answer for version \(version.number)", retryAfter: .seconds(5))
+            }
+            answers.append(answer.hits)
         }
         return answers
     }

@@ -37,6 +37,7 @@ class Shelf:
         return {str(id_): name for id_, name in self.shop.run(f"SELECT id, name FROM {self.name}")}
 
     def search(self, text=None):
+        # By meaning: that is what a model changes.
         return self.suite.call("POST", "/api/search", {
             "collection": self.name, "query": text or f"{self.name} thing 7", "limit": 10, "mode": "semantic"})
 
@@ -137,7 +138,8 @@ def test_a_rebuild_is_never_noticed_by_a_search(shelf, stub):
         table.wait_until_ready()
         assert set(table.paid().values()) == {1}, "each text is paid for once in the new space"
 
-        same = table.suite.expect("POST", table.path("comparison"), {"queries": ["novels thing 7", "novels thing 9"], "limit": 5})
+        same = table.suite.expect("POST", table.path("comparison"), {
+            "queries": ["novels thing 7", "novels thing 9"], "limit": 5, "mode": "semantic"})
         assert len(same["queries"]) == 2 and same["active"]["number"] == 1 and same["version"]["number"] == 2
         first = same["queries"][0]
         assert first["active"][0]["key"] == first["version"][0]["key"] == "7" and len(first["version"]) == 5
@@ -146,7 +148,7 @@ def test_a_rebuild_is_never_noticed_by_a_search(shelf, stub):
         moved = {change["key"]: (change["activeRank"], change["versionRank"]) for change in first["changes"]}
         assert "7" not in moved and len(moved) >= 5 - len(shared)
         samples = table.suite.expect("GET", table.path("comparison") + "?samples=3")
-        assert len(samples["queries"]) == 3
+        assert len(samples["queries"]) == 3 and samples["mode"] == "hybrid"
         assert all(entry["query"].startswith("novels thing") and len(entry["active"]) == 10 for entry in samples["queries"])
 
         switched = table.suite.expect("POST", table.path("switch"))
@@ -259,7 +261,7 @@ def test_from_feature_hashing_to_the_built_in_model(suite, datasource):
     assert "white noise" not in first().lower()
     suite.expect("POST", "/api/collections/gap/rebuild", {"embedding": {"provider": "local"}})
     wait_until("the new version is complete", lambda: suite.expect("GET", "/api/collections/gap/rebuild")["ready"], 60)
-    compared = suite.expect("POST", "/api/collections/gap/comparison", {"queries": [query]})["queries"][0]
+    compared = suite.expect("POST", "/api/collections/gap/comparison", {"queries": [query], "mode": "semantic"})["queries"][0]
     assert compared["overlap"] < 1 and "white noise" in compared["version"][0]["payload"]["name"].lower(), compared
     suite.expect("POST", "/api/collections/gap/switch")
     assert "white noise" in first().lower()

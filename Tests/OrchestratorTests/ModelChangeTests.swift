@@ -152,7 +152,8 @@ struct ModelChangeRoutesTests {
             ("rebuild", ["embedding": ["model": "a|b"]], "embedding.model"),
             ("rebuild", ["switchWhenReady": 1], "switchWhenReady"), ("switch", ["whenReady": "yes"], "whenReady"),
             ("comparison", ["queries": []], "queries"), ("comparison", ["queries": ["a", " "]], "queries[1]"),
-            ("comparison", ["limit": 0], "limit"), ("comparison", ["samples": 51], "samples"),
+            ("comparison", ["limit": 0], "limit"), ("comparison", ["mode": "both"], "mode"),
+            ("comparison", ["samples": 51], "samples"),
         ] as [(String, JSONValue, String)])
     func aWrongMemberIsNamed(_ action: String, _ body: JSONValue, _ field: String) async throws {
         let answer = try await OrchestratorFixture().send("POST", "/api/collections/products/\(action)", body)
