@@ -82,7 +82,7 @@ final class PointsFileWriter {
         guard descriptor >= 0 else { throw TransferError("\(path).part: \(String(cString: strerror(errno)))") }
         if isPipe { self.header.points = nil } else { self.header.points = 0 }
         try write(firstBytes)
-        if isPacked, zlib_deflate_init(&stream, 6, 31) != Z_OK { throw TransferError("gzip: out of memory") }
+        if isPacked, zlib_deflate_init(&stream, 1, 31) != Z_OK { throw TransferError("gzip: out of memory") }
     }
 
     deinit {
