@@ -1,7 +1,12 @@
 /// Writes JSON text (RFC 8259) byte by byte, with no intermediate tree.
 package struct JSONWriter: Sendable {
     package private(set) var bytes: [UInt8] = []
-    package init(reserving capacity: Int = 0) { bytes.reserveCapacity(capacity) }
+    private let keepsPoints: Bool
+    /// `keepingPoints`: a whole number that was read with a fraction is written with it, for readers that tell 1.0 from 1.
+    package init(reserving capacity: Int = 0, keepingPoints: Bool = false) {
+        keepsPoints = keepingPoints
+        bytes.reserveCapacity(capacity)
+    }
 
     package mutating func raw(_ text: StaticString) {
         text.withUTF8Buffer { bytes.append(contentsOf: $0) }
@@ -42,10 +47,10 @@ package struct JSONWriter: Sendable {
 
     package mutating func write(_ value: Int64) { bytes.append(contentsOf: String(value).utf8) }
 
-    /// The shortest text that reads back as the same number; a whole number without ".0"; `null` for NaN and infinities.
+    /// The shortest text that reads back as the same number, by itself without ".0"; `null` for NaN and infinities.
     package mutating func write(_ value: Double) {
         guard value.isFinite else { return raw("null") }
-        if let whole = Int64(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus) {
+        if !keepsPoints, let whole = Int64(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus) {
             write(whole)
         } else {
             bytes.append(contentsOf: value.description.utf8)
@@ -89,8 +94,9 @@ package struct JSONWriter: Sendable {
 }
 
 extension JSONValue {
-    package var serializedBytes: [UInt8] {
-        var writer = JSONWriter()
+    package var serializedBytes: [UInt8] { serializedBytes(keepingPoints: false) }
+    package func serializedBytes(keepingPoints: Bool) -> [UInt8] {
+        var writer = JSONWriter(keepingPoints: keepingPoints)
         writer.write(self)
         return writer.bytes
     }

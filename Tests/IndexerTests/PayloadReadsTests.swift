@@ -126,6 +126,18 @@ struct PayloadReadsTests {
         await #expect(throws: StoreError.self) { try await words(["type": "text", "stopwords": "klingon"], ["text": "x"]) }
     }
 
+    @Test func aNumberKeepsItsPointWhenThePayloadAroundItChanges() async throws {
+        let bytes = Array(#"{"x":1.0,"y":[2.0,3],"z":1e3}"#.utf8)
+        try await store.write([PointChange(id: PointID(number: 1), effect: .upsert(vectors: [], payload: bytes))])
+        _ = try await store.apply(
+            .selected(.ids([PointID(number: 1)]), .setPayload(["a": 1])), to: "c", wait: true)
+        #expect(try await store.payload(1) == #"{"x":1.0,"y":[2.0,3],"z":1000.0,"a":1}"#)
+        #expect(try await ids(["key": "x", "match": ["value": 1]]).isEmpty)
+        let fields = PointFields(payload: .including([try #require(PayloadPath("x"))]))
+        let shown = try await store.retrieve([PointID(number: 1)], from: "c", fields: fields).first?.payload
+        #expect(shown.map { String(decoding: $0, as: UTF8.self) } == #"{"x":1.0}"#)
+    }
+
     @Test func columnsFollowUpdatesDeletesCompactionAndReopening() async throws {
         let tagged: JSONValue = ["key": "tag", "match": ["value": "b"]]
         let nested: JSONValue = ["nested": ["key": "offers", "filter": ["must": [["key": "price", "match": ["value": 5]]]]]]

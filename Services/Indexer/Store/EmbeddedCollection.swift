@@ -286,12 +286,12 @@ final class EmbeddedCollection: Sendable {
             point.payload =
                 JSONValue.object(
                     Payload.including(paths, of: try Payload.parse(snapshot.view.payload(of: slot)))
-                ).serializedBytes
+                ).serializedBytes(keepingPoints: true)
         case .excluding(let paths):
             point.payload =
                 JSONValue.object(
                     Payload.excluding(paths, from: try Payload.parse(snapshot.view.payload(of: slot)))
-                ).serializedBytes
+                ).serializedBytes(keepingPoints: true)
         }
         if point.payload?.isEmpty == true { point.payload = Array("{}".utf8) }
         let configuration = configuration

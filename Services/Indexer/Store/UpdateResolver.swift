@@ -93,7 +93,7 @@ struct UpdateResolver {
     }
 
     private static func bytes(of payload: JSONObject, _ slot: vector_slot) throws -> [UInt8] {
-        let bytes = JSONValue.object(payload).serializedBytes
+        let bytes = JSONValue.object(payload).serializedBytes(keepingPoints: true)
         guard bytes.count <= EmbeddedCollection.maximumPayload else {
             throw StoreError.wrongInput(
                 "payload of \(bytes.count) bytes is over the limit of \(EmbeddedCollection.maximumPayload) (id \(PointID(slot)))"
