@@ -215,3 +215,16 @@ void sparse_scan(const sparse_postings *lists, const float *weights, size_t n, c
     free(scores);
     free(cursors);
 }
+
+void sparse_scores(const sparse_postings *lists, const float *weights, size_t n, uint32_t first, uint32_t end, float *scores) {
+    for (size_t i = 0; i < n; i++) {
+        cursor c = start_of(lists[i]);
+        skip_to(&c, first);
+        for (; c.chunk; next_chunk(&c)) {
+            const sparse_posting *items = c.chunk->items;
+            uint32_t k = c.at;
+            for (; k < c.in_chunk && items[k].slot < end; k++) scores[items[k].slot - first] += items[k].weight * weights[i];
+            if (k < c.in_chunk) break;
+        }
+    }
+}

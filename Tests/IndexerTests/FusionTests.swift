@@ -121,9 +121,45 @@ struct CollectionQueryTests {
         await #expect(throws: StoreError.pointNotFound(PointID(number: 9))) {
             try await ids(QueryRequest(query: .nearest(.point(PointID(number: 9))), using: "text"))
         }
-        await #expect(throws: StoreError.wrongInput("Point 4 does not have the vector `lexical`")) {
+        await #expect(throws: StoreError.wrongInput("Vector with name lexical for point with id 4 not found")) {
             try await ids(QueryRequest(query: .nearest(.point(PointID(number: 4))), using: "lexical"))
         }
+    }
+
+    @Test func queriesByExamplesScoreEachPointByAllOfThem() async throws {
+        func found(_ query: Query, using: String = "text") async throws -> [String] {
+            try await store.query(QueryRequest(query: query, using: using), in: "c").map {
+                "\($0.id) \((Double($0.score ?? .nan) * 1000).rounded() / 1000)"
+            }
+        }
+        let (right, up) = (VectorTarget.values(.dense([1, 0])), VectorTarget.values(.dense([0, 1])))
+        let (one, four) = (VectorTarget.point(PointID(number: 1)), VectorTarget.point(PointID(number: 4)))
+        // The mean of (1, 0) and (0, 1), twice, without (1, 0).
+        #expect(
+            try await found(.recommend(positive: [right, up], negative: [one], .averageVector))
+                == ["4 1.0", "3 0.5", "2 0.1"])
+        // 0.5 (s / (1 + |s|) + 1) of the better similarity, or the negative of it.
+        #expect(
+            try await found(.recommend(positive: [right], negative: [up], .bestScore))
+                == ["1 0.75", "2 0.737", "3 -0.667", "4 -0.75"])
+        #expect(
+            try await found(.recommend(positive: [right], negative: [up], .sumScores))
+                == ["1 1.0", "2 0.8", "3 0.0", "4 -1.0"])
+        #expect(
+            try await found(.discover(target: right, context: [ContextPair(positive: up, negative: right)]))
+                == ["4 1.5", "3 0.667", "1 -0.25", "2 -0.263"])
+        #expect(
+            try await found(.context([ContextPair(positive: one, negative: four)])) == ["2 0.0", "3 -0.0"])
+        #expect(
+            try await found(.diverse(right, diversity: 0.9, candidates: nil)) == ["1 1.0", "4 0.0", "3 0.5", "2 0.9"])
+        // What shares nothing with an example is not like it at all.
+        let word = VectorTarget.values(.sparse(SparseVector([2: 1])))
+        #expect(
+            try await found(.recommend(positive: [word], negative: [], .sumScores), using: "lexical")
+                == ["2 1.0", "3 1.0", "1 0.0", "5 0.0"])
+        let both: [UInt32: Float] = [1: 1, 2: 1]
+        let diverse = Query.diverse(.values(.sparse(SparseVector(both))), diversity: 0.5, candidates: 4)
+        #expect(try await found(diverse, using: "lexical") == ["3 4.0", "2 1.0", "1 1.0", "5 2.0"])
     }
 
     @Test func aThresholdLeavesEqualScoresOut() async throws {

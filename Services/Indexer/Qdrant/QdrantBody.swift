@@ -72,8 +72,24 @@ struct QdrantBody {
 
     private static func query(_ query: Query) -> JSONValue {
         switch query {
-        case .nearest(.values(let values)): ["nearest": vector(values)]
-        case .nearest(.point(let id)): ["nearest": id.json]
+        case .nearest(let target): ["nearest": example(target)]
+        case .diverse(let target, let diversity, let candidates):
+            [
+                "nearest": example(target),
+                "mmr": [
+                    "diversity": number(diversity), "candidates_limit": candidates.map { JSONValue($0) } ?? .null,
+                ],
+            ]
+        case .recommend(let positive, let negative, let strategy):
+            [
+                "recommend": [
+                    "positive": .array(positive.map(example)), "negative": .array(negative.map(example)),
+                    "strategy": .string(strategy.rawValue),
+                ]
+            ]
+        case .discover(let target, let context):
+            ["discover": ["target": example(target), "context": .array(context.map(pair))]]
+        case .context(let pairs): ["context": .array(pairs.map(pair))]
         case .fusion(.rrf(let k, let weights)):
             if k == defaultK, weights == nil {
                 ["fusion": "rrf"]
@@ -101,6 +117,16 @@ struct QdrantBody {
         ]
         if let start = order.startFrom { object["start_from"] = start }
         return .object(object)
+    }
+
+    private static func pair(_ pair: ContextPair) -> JSONValue {
+        ["positive": example(pair.positive), "negative": example(pair.negative)]
+    }
+    private static func example(_ target: VectorTarget) -> JSONValue {
+        switch target {
+        case .values(let values): vector(values)
+        case .point(let id): id.json
+        }
     }
 
     private static func vector(_ values: VectorValues) -> JSONValue {

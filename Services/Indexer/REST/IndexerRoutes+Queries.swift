@@ -108,15 +108,8 @@ extension IndexerRoutes {
     }
 
     /// A list of points.
-    private func found(_ read: QueryReader.Read, _ request: HTTPRequest) async throws -> [UInt8] {
-        let points = try await timed {
-            if let composite = read.composite {
-                return try await CompositeSearch(store: store, collection: request.collection)
-                    .points(composite, read.request)
-            }
-            return try await store.query(read.request, in: request.collection)
-        }
-        return try await rendered(points)
+    private func found(_ query: QueryRequest, _ request: HTTPRequest) async throws -> [UInt8] {
+        try await rendered(try await timed { try await store.query(query, in: request.collection) })
     }
 
     /// `{"groups": [{"id", "hits", "lookup"}]}`

@@ -2,19 +2,17 @@ import WireProtocol
 
 /// `points/search`, `points/recommend` and `points/discover`, which Qdrant had before `points/query` and old clients still use.
 extension QueryReader {
-    func search(_ body: RequestBody) async throws -> Read { try page(body, of: Read(request: try searched(body))) }
-    func recommend(_ body: RequestBody) async throws -> Read { try page(body, of: try await recommended(body)) }
+    func search(_ body: RequestBody) async throws -> QueryRequest { try page(body, of: try searched(body)) }
+    func recommend(_ body: RequestBody) async throws -> QueryRequest { try page(body, of: try await recommended(body)) }
 
-    func discover(_ body: RequestBody) async throws -> Read {
+    func discover(_ body: RequestBody) async throws -> QueryRequest {
         try page(body, of: try await exemplified(body) { try await discovery(body, using: $0, $1) })
     }
 
     func searchGroups(_ body: RequestBody) async throws -> GroupsRequest { try groups(of: try searched(body), body) }
 
     func recommendGroups(_ body: RequestBody) async throws -> GroupsRequest {
-        let read = try await recommended(body)
-        if read.composite != nil { throw RequestError.unsupported(body.place("strategy"), "such a strategy in groups") }
-        return try groups(of: read.request, body)
+        try groups(of: try await recommended(body), body)
     }
 
     /// `vector`: numbers, or `{"name", "vector"}`.
@@ -35,23 +33,21 @@ extension QueryReader {
         return target
     }
 
-    private func recommended(_ body: RequestBody) async throws -> Read {
+    private func recommended(_ body: RequestBody) async throws -> QueryRequest {
         try await exemplified(body) { try await recommendation(body, using: $0, $1) }
     }
 
     private func exemplified(
-        _ body: RequestBody, _ reading: (_ using: String, Lookup?) async throws -> Reading
-    ) async throws -> Read {
+        _ body: RequestBody, _ query: (_ using: String, Lookup?) async throws -> Query
+    ) async throws -> QueryRequest {
         var request = QueryRequest()
         // Once `{"name": "image"}` too.
         request.using =
             try body.value("using")?.object != nil
             ? body.inner("using")?.text("name") ?? "" : body.text("using") ?? ""
         try readRest(body, into: &request)
-        let reading = try await reading(request.using, try Lookup(body))
-        request.query = reading.query
-        request.filter = Self.excluding(reading.examples, from: request.filter)
-        return Read(request: request, composite: reading.composite)
+        request.query = try await query(request.using, try Lookup(body))
+        return request
     }
 
     private func readRest(_ body: RequestBody, into request: inout QueryRequest) throws {
@@ -62,14 +58,14 @@ extension QueryReader {
         request.fields = try body.fields(payload: false)
     }
 
-    private func page(_ body: RequestBody, of read: Read) throws -> Read {
+    private func page(_ body: RequestBody, of request: QueryRequest) throws -> QueryRequest {
         guard let limit = try body.count("limit", from: 1) ?? body.count("top", from: 1) else {
             throw body.missing("limit")
         }
-        var read = read
-        read.request.limit = limit
-        read.request.offset = try body.count("offset", from: 0) ?? 0
-        return read
+        var request = request
+        request.limit = limit
+        request.offset = try body.count("offset", from: 0) ?? 0
+        return request
     }
 
     private func groups(of query: QueryRequest, _ body: RequestBody) throws -> GroupsRequest {

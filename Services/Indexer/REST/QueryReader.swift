@@ -1,54 +1,39 @@
 import WireProtocol
 
-/// Reads the bodies of queries, and looks up the vectors of points that they name: in another collection (`lookup_from`), or as
-/// examples to recommend by.
+/// Reads the bodies of queries, and looks up the vectors of points that they name in another collection (`lookup_from`).
 struct QueryReader {
     let store: any VectorStore
     let collection: String
 
-    /// A query that the store answers, or (`composite`) one made of several that it does.
-    struct Read: Sendable {
-        var request: QueryRequest
-        var composite: CompositeQuery?
-    }
-
     /// `POST points/query`
-    func request(_ body: RequestBody) async throws -> Read {
-        var read = try await base(body)
-        read.request.limit = try body.count("limit", from: 1) ?? 10
-        read.request.offset = try body.count("offset", from: 0) ?? 0
-        return read
+    func request(_ body: RequestBody) async throws -> QueryRequest {
+        var request = try await base(body)
+        request.limit = try body.count("limit", from: 1) ?? 10
+        request.offset = try body.count("offset", from: 0) ?? 0
+        return request
     }
 
     /// `POST points/query/groups`
     func groups(_ body: RequestBody) async throws -> GroupsRequest {
         guard let groupBy = try body.payloadPath("group_by") else { throw body.missing("group_by") }
-        let read = try await base(body)
-        if read.composite != nil { throw RequestError.unsupported(body.place("query"), "such a query in groups") }
         return GroupsRequest(
-            query: read.request, groupBy: groupBy, groupSize: try body.count("group_size", from: 1) ?? 3,
+            query: try await base(body), groupBy: groupBy, groupSize: try body.count("group_size", from: 1) ?? 3,
             groups: try body.count("limit", from: 1) ?? 10)
     }
 
     /// What queries and groups of them have alike.
-    private func base(_ body: RequestBody) async throws -> Read {
-        let (stage, composite) = try await stage(body)
-        return Read(
-            request: QueryRequest(
-                prefetch: stage.prefetch, query: stage.query, using: stage.using, filter: stage.filter,
-                scoreThreshold: stage.scoreThreshold, exact: stage.exact, idfCorpus: stage.idfCorpus,
-                fields: try body.fields(payload: false)),
-            composite: composite)
+    private func base(_ body: RequestBody) async throws -> QueryRequest {
+        let stage = try await stage(body)
+        return QueryRequest(
+            prefetch: stage.prefetch, query: stage.query, using: stage.using, filter: stage.filter,
+            scoreThreshold: stage.scoreThreshold, exact: stage.exact, idfCorpus: stage.idfCorpus,
+            fields: try body.fields(payload: false))
     }
 
-    private func stage(_ body: RequestBody) async throws -> (Prefetch, CompositeQuery?) {
+    private func stage(_ body: RequestBody) async throws -> Prefetch {
         try body.refuse("shard_key")
         var stage = Prefetch()
-        for inner in try body.list("prefetch", orOne: true) ?? [] {
-            let (prefetch, composite) = try await self.stage(inner)
-            if composite != nil { throw RequestError.unsupported(inner.place("query"), "such a query in a prefetch") }
-            stage.prefetch.append(prefetch)
-        }
+        for inner in try body.list("prefetch", orOne: true) ?? [] { stage.prefetch.append(try await self.stage(inner)) }
         stage.using = try body.text("using") ?? ""
         stage.filter = try body.filter()
         stage.limit = try body.count("limit", from: 1) ?? 10
@@ -56,15 +41,11 @@ struct QueryReader {
         stage.exact = try Self.exact(body)
         stage.idfCorpus = try Self.idfCorpus(body)
         let lookup = try Lookup(body)
-        var composite: CompositeQuery?
         if let query = body.value("query") {
-            let reading = try await self.query(query, body.place("query"), using: stage.using, lookup)
-            stage.query = reading.query
-            stage.filter = Self.excluding(reading.examples, from: stage.filter)
-            composite = reading.composite
+            stage.query = try await self.query(query, body.place("query"), using: stage.using, lookup)
         }
         try Self.check(stage, body)
-        return (stage, composite)
+        return stage
     }
 
     /// Source: `CollectionQueryRequest::validation` of Qdrant, in its words.
@@ -112,24 +93,16 @@ struct QueryReader {
 
     // MARK: - Queries
 
-    /// `examples`: points that are not to be found again.
-    struct Reading {
-        var query: Query
-        var examples: [PointID] = []
-        /// What is to be done in place of `query`, which then only says that there is one.
-        var composite: CompositeQuery?
-    }
-
     private func query(
         _ value: JSONValue, _ path: String, using: String, _ lookup: Lookup?
-    ) async throws -> Reading {
+    ) async throws -> Query {
         guard case .object(let object) = value, object["indices"] == nil else {
-            return Reading(query: .nearest(try await target(value, path, using: using, lookup)))
+            return .nearest(try await target(value, path, using: using, lookup))
         }
         let body = try RequestBody(value, at: path)
         if let nearest = body.value("nearest") {
             let target = try await target(nearest, body.place("nearest"), using: using, lookup)
-            return Reading(query: .nearest(target), composite: try Self.mmr(body, target))
+            return try Self.diverse(body, target) ?? .nearest(target)
         }
         if let recommend = try body.inner("recommend") {
             return try await recommendation(recommend, using: using, lookup)
@@ -142,15 +115,15 @@ struct QueryReader {
         if body.value("context") != nil { return try await discovery(body, using: using, lookup) }
         if object["order_by"] != nil {
             guard let order = try Self.orderBy(body) else { throw body.missing("order_by") }
-            return Reading(query: .orderBy(order))
+            return .orderBy(order)
         }
         let fusions: KeyValuePairs<String, Fusion> = ["rrf": .rrf(k: 2, weights: nil), "dbsf": .dbsf]
-        if let fusion = try body.choice("fusion", fusions) { return Reading(query: .fusion(fusion)) }
+        if let fusion = try body.choice("fusion", fusions) { return .fusion(fusion) }
         if let rrf = try body.inner("rrf") {
             let weights = try rrf.value("weights").map { try Self.floats($0, rrf.place("weights")) }
-            return Reading(query: .fusion(.rrf(k: try rrf.count("k", from: 1) ?? 2, weights: weights)))
+            return .fusion(.rrf(k: try rrf.count("k", from: 1) ?? 2, weights: weights))
         }
-        if try body.choice("sample", ["random": true]) != nil { return Reading(query: .sample) }
+        if try body.choice("sample", ["random": true]) != nil { return .sample }
         for kind in ["formula", "relevance_feedback"] where object[kind] != nil {
             throw RequestError.unsupported(path, kind)
         }
@@ -248,39 +221,27 @@ extension QueryReader {
         }
     }
 
-    /// By default the average of what is liked, moved away from the average of what is not. Its examples are not found again.
-    func recommendation(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Reading {
-        enum Strategy { case average, best, sum }
-        let strategies: KeyValuePairs<String, Strategy> = [
-            "average_vector": .average, "best_score": .best, "sum_scores": .sum,
+    /// By default the average of what is liked, moved away from the average of what is not.
+    func recommendation(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Query {
+        let strategies: KeyValuePairs<String, RecommendStrategy> = [
+            "average_vector": .averageVector, "best_score": .bestScore, "sum_scores": .sumScores,
         ]
-        let strategy = try body.choice("strategy", strategies) ?? .average
+        let strategy = try body.choice("strategy", strategies) ?? .averageVector
         let positive = try examples(body, "positive")
         let negative = try examples(body, "negative")
-        if positive.isEmpty, strategy == .average || negative.isEmpty {
+        if positive.isEmpty, strategy == .averageVector || negative.isEmpty {
             throw RequestError.bad(
-                strategy == .average
+                strategy == .averageVector
                     ? "At least one positive vector/id must be provided with the average_vector strategy"
                     : "At least one positive or negative vector/id must be provided")
         }
-        let liked = try await values(of: positive, using: using, lookup)
-        let disliked = try await values(of: negative, using: using, lookup)
-        var reading = Reading(query: .sample, examples: Self.ids(positive + negative, lookup))
-        switch strategy {
-        case .best: reading.composite = .bestScore(positive: liked, negative: disliked)
-        case .sum: reading.composite = .sumScores(positive: liked, negative: disliked)
-        case .average:
-            var wanted = try VectorValues.average(liked)
-            if !disliked.isEmpty {
-                wanted = try VectorValues.combined([(wanted, 2), (try VectorValues.average(disliked), -1)])
-            }
-            reading.query = .nearest(.values(wanted))
-        }
-        return reading
+        return .recommend(
+            positive: try await found(positive, using: using, lookup),
+            negative: try await found(negative, using: using, lookup), strategy)
     }
 
     /// `{"target", "context": [{"positive", "negative"}]}`; without a target by the context alone.
-    func discovery(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Reading {
+    func discovery(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> Query {
         var all: [VectorTarget] = []
         for pair in try body.list("context", orOne: true) ?? [] {
             for name in ["positive", "negative"] {
@@ -289,24 +250,16 @@ extension QueryReader {
         }
         let target = try body.value("target").map { try Self.example($0, body.place("target")) }
         if target == nil, all.isEmpty { throw RequestError.bad("a target or a context is needed") }
-        let examples = (target.map { [$0] } ?? []) + all
-        var vectors = (try await values(of: examples, using: using, lookup))[...]
-        let first = target == nil ? Optional.none : vectors.removeFirst()
-        let pairs = stride(from: vectors.startIndex, to: vectors.endIndex, by: 2).map {
-            CompositeQuery.Pair(positive: vectors[$0], negative: vectors[$0 + 1])
+        let pairs = try await found(all, using: using, lookup)
+        let context = stride(from: 0, to: pairs.count, by: 2).map {
+            ContextPair(positive: pairs[$0], negative: pairs[$0 + 1])
         }
-        return Reading(
-            query: .sample, examples: Self.ids(examples, lookup),
-            composite: first.map { .discover(target: $0, context: pairs) } ?? .context(pairs))
-    }
-
-    private static func ids(_ examples: [VectorTarget], _ lookup: Lookup?) -> [PointID] {
-        if lookup != nil { return [] }
-        return examples.compactMap { if case .point(let id) = $0 { id } else { nil } }
+        guard let target else { return .context(context) }
+        return .discover(target: try await found([target], using: using, lookup)[0], context: context)
     }
 
     /// `{"nearest", "mmr": {"diversity", "candidates_limit"}}`
-    private static func mmr(_ body: RequestBody, _ target: VectorTarget) throws -> CompositeQuery? {
+    private static func diverse(_ body: RequestBody, _ target: VectorTarget) throws -> Query? {
         guard let mmr = try body.inner("mmr") else { return nil }
         let diversity = try mmr.number("diversity") ?? 0.5
         guard (0...1).contains(diversity) else {
@@ -318,7 +271,7 @@ extension QueryReader {
             throw RequestError.validation(
                 mmr.place("candidates_limit"), "value \(candidates) invalid, must be 16384 or smaller")
         }
-        return .mmr(target: target, diversity: diversity, candidates: candidates)
+        return .diverse(target, diversity: diversity, candidates: candidates)
     }
 
     private func examples(_ body: RequestBody, _ name: String) throws -> [VectorTarget] {
@@ -329,29 +282,23 @@ extension QueryReader {
         return try list.enumerated().map { try Self.example($1, "\(body.place(name))[\($0)]") }
     }
 
-    private func values(
-        of examples: [VectorTarget], using: String, _ lookup: Lookup?
-    ) async throws -> [VectorValues] {
+    /// With `lookup` vectors in place of ids.
+    private func found(_ examples: [VectorTarget], using: String, _ lookup: Lookup?) async throws -> [VectorTarget] {
+        guard let lookup else { return examples }
         let ids = examples.compactMap { if case .point(let id) = $0 { id } else { nil } }
-        var found = (try await vectors(of: ids, using: using, lookup))[...]
+        var vectors = (try await vectors(of: ids, using: using, lookup))[...]
         return examples.map { example in
-            switch example {
-            case .values(let values): values
-            case .point: found.removeFirst()
-            }
+            if case .point = example { .values(vectors.removeFirst()) } else { example }
         }
     }
 
     /// One for each id, in their order.
-    private func vectors(of ids: [PointID], using: String, _ lookup: Lookup?) async throws -> [VectorValues] {
-        if ids.isEmpty, lookup == nil { return [] }
-        let name = lookup?.vector ?? using
-        let from = lookup?.collection ?? collection
+    private func vectors(of ids: [PointID], using: String, _ lookup: Lookup) async throws -> [VectorValues] {
+        let name = lookup.vector ?? using
+        let from = lookup.collection
         let fields = PointFields(payload: .none, vectors: .named([name]))
         let points: [StoredPoint]
-        do { points = try await store.retrieve(ids, from: from, fields: fields) } catch StoreError.collectionNotFound
-            where lookup != nil
-        {
+        do { points = try await store.retrieve(ids, from: from, fields: fields) } catch StoreError.collectionNotFound {
             throw RequestError(status: 404, description: "Not found: Collection \(from) not found")
         }
         let found = Dictionary(points.map { ($0.id, $0.vectors?.first?.values) }) { first, _ in first }
@@ -363,38 +310,4 @@ extension QueryReader {
             return vector
         }
     }
-
-    static func excluding(_ ids: [PointID], from filter: Filter?) -> Filter? {
-        if ids.isEmpty { return filter }
-        return Filter(must: filter.map { [.filter($0)] } ?? [], mustNot: [.hasID(ids)])
-    }
-}
-
-extension VectorValues {
-    static func average(_ vectors: [VectorValues]) throws -> VectorValues {
-        try combined(vectors.map { ($0, 1 / Float(vectors.count)) })
-    }
-
-    /// The sum of vectors of one kind and length, each times its weight.
-    static func combined(_ parts: [(vector: VectorValues, weight: Float)]) throws -> VectorValues {
-        var dense: [Float] = []
-        var sparse: [UInt32: Float] = [:]
-        for part in parts {
-            switch part.vector {
-            case .dense(let values):
-                if dense.isEmpty { dense = Array(repeating: 0, count: values.count) }
-                guard values.count == dense.count, sparse.isEmpty else { throw mixed }
-                for (index, value) in values.enumerated() { dense[index] += value * part.weight }
-            case .sparse(let vector):
-                guard dense.isEmpty else { throw mixed }
-                for (index, value) in zip(vector.indices, vector.values) {
-                    sparse[index, default: 0] += value * part.weight
-                }
-            }
-        }
-        if !dense.isEmpty { return .dense(dense) }
-        let indices = sparse.keys.sorted()
-        return .sparse(SparseVector(indices: indices, values: indices.map { sparse[$0] ?? 0 }))
-    }
-    private static var mixed: StoreError { .wrongInput("examples must be vectors of one kind and length") }
 }

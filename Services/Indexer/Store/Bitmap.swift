@@ -51,6 +51,18 @@ struct Bitmap: Sendable, Equatable {
         try words.withUnsafeMutableBufferPointer { try $0.baseAddress.map(body) }
     }
 
+    /// `slots` begins at a multiple of 64.
+    func forEachSlot(in slots: Range<Int>, _ body: (Int) -> Void) {
+        for index in (slots.lowerBound / 64)..<((slots.upperBound + 63) / 64) {
+            var bits = words[index]
+            while bits != 0 {
+                let slot = index * 64 + bits.trailingZeroBitCount
+                if slot < slots.upperBound { body(slot) }
+                bits &= bits - 1
+            }
+        }
+    }
+
     func forEachSlot(_ body: (Int) throws -> Void) rethrows {
         for (index, word) in words.enumerated() where word != 0 {
             var bits = word

@@ -19,6 +19,9 @@ struct CollectionQuery: Sendable {
         var root = Prefetch(
             prefetch: request.prefetch, query: request.query, using: request.using, filter: request.filter,
             scoreThreshold: request.scoreThreshold, exact: request.exact, idfCorpus: request.idfCorpus)
+        if case .diverse(let target, let diversity, nil)? = request.query {  // of so many candidates, whatever the offset
+            root.query = .diverse(target, diversity: diversity, candidates: request.limit)
+        }
         let (end, overflow) = request.offset.addingReportingOverflow(request.limit)
         root.limit = overflow ? .max : end
         return Array(try await hits(of: root, in: Scope(filter: nil, mask: snapshot.live)).dropFirst(request.offset))
@@ -76,6 +79,18 @@ struct CollectionQuery: Sendable {
         switch level.query {
         case nil: return byID(mask, limit)
         case .nearest(let target)?: return try await nearest(target, level, mask, limit)
+        case .diverse(let target, let diversity, let candidates)?:
+            let found = try await nearest(target, level, mask, min(candidates ?? limit, snapshot.liveCount))
+            return try diverse(found, target, level, diversity, limit)
+        case .recommend(let positive, let negative, .averageVector)?:
+            return try await nearest(.values(try average(positive, negative, level)), level, mask, limit)
+        case .recommend(let positive, let negative, .bestScore)?:
+            return try await scored(.bestScore(positive: positive.count), positive + negative, level, mask, limit)
+        case .recommend(let positive, let negative, .sumScores)?:
+            return try await scored(.sumScores(positive: positive.count), positive + negative, level, mask, limit)
+        case .discover(let target, let context)?:
+            return try await scored(.discover, [target] + context.flatMap(\.both), level, mask, limit)
+        case .context(let pairs)?: return try await scored(.context, pairs.flatMap(\.both), level, mask, limit)
         case .orderBy(let order)?: return try ordered(order, mask, limit)
         case .sample?: return sample(mask, limit)
         case .fusion?: preconditionFailure("a fusion has prefetches")
@@ -121,14 +136,90 @@ struct CollectionQuery: Sendable {
             }
         case .sparse(let numbers):
             guard let vector = configuration.sparseVector(at: position) else { return [] }
-            var corpus = snapshot.present[position]
-            if let filter = level.idfCorpus { corpus.formIntersection(try matches(filter)) }
-            let scan = SparseScan(snapshot: snapshot, mask: mask, vector: vector, corpus: corpus)
-            let found = await scan.best(limit, near: numbers, pool: pool)
+            let found = try await sparseScan(vector, level, mask).best(limit, near: numbers, pool: pool)
             return found.map { Hit(slot: Int($0.slot), score: $0.score) }.filter { hit in
                 level.scoreThreshold.map { hit.score > $0 } ?? true
             }
         }
+    }
+
+    private func sparseScan(
+        _ vector: CollectionConfiguration.SparseVectorParameters, _ level: Prefetch, _ mask: Bitmap
+    ) throws -> SparseScan {
+        var corpus = snapshot.present[vector.position]
+        if let filter = level.idfCorpus { corpus.formIntersection(try matches(filter)) }
+        return SparseScan(snapshot: snapshot, mask: mask, vector: vector, corpus: corpus)
+    }
+
+    // MARK: - By several vectors
+
+    private func average(
+        _ positive: [VectorTarget], _ negative: [VectorTarget], _ level: Prefetch
+    ) throws -> VectorValues {
+        let position = try position(of: level.using)
+        guard !positive.isEmpty else {
+            throw StoreError.wrongInput(
+                "At least one positive vector/id must be provided with the average_vector strategy")
+        }
+        func mean(_ targets: [VectorTarget]) throws -> [(vector: VectorValues, weight: Float)] {
+            try targets.map { (try given($0, position, level.using), 1 / Float(targets.count)) }
+        }
+        let liked = try mean(positive)
+        if negative.isEmpty { return try VectorValues.combined(liked) }
+        return try VectorValues.combined(
+            liked.map { ($0.vector, 2 * $0.weight) } + (try mean(negative)).map { ($0.vector, -$0.weight) })
+    }
+
+    private func scored(
+        _ scoring: ExampleScoring, _ targets: [VectorTarget], _ level: Prefetch, _ mask: Bitmap, _ limit: Int
+    ) async throws -> [Hit] {
+        guard !targets.isEmpty else { throw StoreError.wrongInput("At least one example must be provided") }
+        let position = try position(of: level.using)
+        let examples = try targets.map { try values(of: $0, position, level.using) }
+        var mask = mask
+        mask.formIntersection(snapshot.present[position])
+        let scan = ExampleScan(snapshot: snapshot, mask: mask, scoring: scoring)
+        let found: [vector_candidate]
+        if let vector = configuration.vector(at: position) {
+            let numbers = examples.map { if case .dense(let numbers) = $0 { numbers } else { [Float]() } }
+            found = await scan.best(limit, like: numbers, vector, pool: pool)
+        } else if let vector = configuration.sparseVector(at: position) {
+            let sparse = try sparseScan(vector, level, mask)
+            let lists = examples.map { example -> SparseScan.Lists in
+                guard case .sparse(let vector) = example else { return SparseScan.Lists(postings: [], weights: []) }
+                return sparse.lists(of: vector)
+            }
+            found = await scan.best(limit, like: lists, pool: pool)
+        } else {
+            found = []
+        }
+        // Whatever the scores mean now, Qdrant compares them with a threshold as it does the distance's.
+        let largerIsBetter = configuration.vector(at: position)?.distance.largerIsBetter ?? true
+        return Array(
+            found.map { Hit(slot: Int($0.slot), score: $0.score) }.prefix { hit in
+                level.scoreThreshold.map { largerIsBetter ? hit.score > $0 : hit.score < $0 } ?? true
+            })
+    }
+
+    private func diverse(
+        _ candidates: [Hit], _ target: VectorTarget, _ level: Prefetch, _ diversity: Float, _ limit: Int
+    ) throws -> [Hit] {
+        let position = try position(of: level.using)
+        guard let column = snapshot.view.columns.first(where: { $0.position == position }) else { return [] }
+        let query = try values(of: target, position, level.using)
+        let vectors = try candidates.map { try snapshot.view.values(column, of: $0.slot) }
+        let metric = configuration.vector(at: position)?.distance.metric ?? VECTOR_DOT
+        func similarity(_ left: VectorValues, _ right: VectorValues) -> Float {
+            switch (left, right) {
+            case (.dense(let left), .dense(let right)): vector_score(metric, left, right, left.count)
+            case (.sparse(let left), .sparse(let right)): left.dot(right)
+            default: 0
+            }
+        }
+        let choice = Diversity(
+            diversity: diversity, similarity: { similarity(vectors[$0], vectors[$1]) },
+            relevance: vectors.map { similarity(query, $0) })
+        return choice.order(limit).map { candidates[$0] }
     }
 
     private func position(of name: String) throws -> Int {
@@ -140,20 +231,23 @@ struct CollectionQuery: Sendable {
 
     /// Ready to be compared.
     private func values(of target: VectorTarget, _ position: Int, _ name: String) throws -> VectorValues {
-        var placed: PlacedVector
-        switch target {
-        case .values(let values): placed = PlacedVector(position: position, values: values)
-        case .point(let id):
-            guard let slot = located[id] else { throw StoreError.pointNotFound(id) }
-            guard let column = snapshot.view.columns.first(where: { $0.position == position }),
-                snapshot.present[position][slot]
-            else { throw StoreError.wrongInput("Point \(id) does not have the vector `\(name)`") }
-            placed = PlacedVector(position: position, values: try snapshot.view.values(column, of: slot))
-        }
+        var placed = PlacedVector(position: position, values: try given(target, position, name))
         if let problem = VectorFitter(configuration: configuration).fit(&placed) {
             throw StoreError.wrongInput(problem)
         }
         return placed.values
+    }
+
+    private func given(_ target: VectorTarget, _ position: Int, _ name: String) throws -> VectorValues {
+        switch target {
+        case .values(let values): return values
+        case .point(let id):
+            guard let slot = located[id] else { throw StoreError.pointNotFound(id) }
+            guard let column = snapshot.view.columns.first(where: { $0.position == position }),
+                snapshot.present[position][slot]
+            else { throw StoreError.wrongInput("Vector with name \(name) for point with id \(id) not found") }
+            return try snapshot.view.values(column, of: slot)
+        }
     }
 }
 
@@ -171,10 +265,22 @@ extension Snapshot {
     }
 }
 
+extension ContextPair {
+    var both: [VectorTarget] { [positive, negative] }
+}
+
 extension Query {
     /// The points that it mentions: it does not find them.
     var ids: [PointID] {
-        if case .nearest(.point(let id)) = self { [id] } else { [] }
+        let targets: [VectorTarget] =
+            switch self {
+            case .nearest(let target), .diverse(let target, _, _): [target]
+            case .recommend(let positive, let negative, _): positive + negative
+            case .discover(let target, let context): [target] + context.flatMap(\.both)
+            case .context(let pairs): pairs.flatMap(\.both)
+            case .fusion, .orderBy, .sample: []
+            }
+        return targets.compactMap { if case .point(let id) = $0 { id } else { nil } }
     }
 }
 

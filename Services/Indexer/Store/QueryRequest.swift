@@ -33,10 +33,31 @@ struct Prefetch: Sendable {
 
 enum Query: Sendable {
     case nearest(VectorTarget)
+    /// Of `candidates` near the target (`limit` when `nil`) those that are near it and unlike each other: maximal marginal relevance.
+    /// `diversity`: 0 (near) to 1 (unlike).
+    case diverse(VectorTarget, diversity: Float, candidates: Int?)
+    case recommend(positive: [VectorTarget], negative: [VectorTarget], RecommendStrategy)
+    /// On the right side of as many pairs as possible; among equals near the target.
+    case discover(target: VectorTarget, context: [ContextPair])
+    /// On the right side of all pairs, or little on the wrong one.
+    case context([ContextPair])
     case fusion(Fusion)
     case orderBy(OrderBy)
     /// Points at random.
     case sample
+}
+
+enum RecommendStrategy: String, Sendable, CaseIterable {
+    /// Near one vector: the mean of the positive ones, moved away from the mean of the negative ones.
+    case averageVector = "average_vector"
+    /// By the nearest example: good where it is positive, bad where it is negative.
+    case bestScore = "best_score"
+    case sumScores = "sum_scores"
+}
+
+struct ContextPair: Sendable {
+    var positive: VectorTarget
+    var negative: VectorTarget
 }
 
 enum VectorTarget: Sendable {

@@ -10,25 +10,32 @@ struct SparseScan: Sendable {
     /// Whose terms are counted where `vector.idf`.
     let corpus: Bitmap
 
+    /// A query as the index sees it.
     // Read only. The column is in the snapshot's blocks as long as this is.
-    private struct Lists: @unchecked Sendable {
+    struct Lists: @unchecked Sendable {
         var postings: [sparse_postings]
         var weights: [Float]
+    }
+
+    func lists(of query: SparseVector) -> Lists {
+        guard let block = snapshot.view.blocks.first else { return Lists(postings: [], weights: []) }
+        let column = block.sparse(vector.position).source
+        var lists = Lists(postings: column.postings(of: query.indices), weights: query.values)
+        if vector.idf { weigh(&lists) }
+        return lists
     }
     /// Fewer postings than this are gone through before another thread has woken up.
     var parallelPostings = 1 << 20
 
     /// The `wanted` best, best first; of equals the older slot first.
     func best(_ wanted: Int, near query: SparseVector, pool: ScanPool) async -> [vector_candidate] {
-        guard wanted > 0, let block = snapshot.view.blocks.first else { return [] }
-        let column = block.sparse(vector.position).source
-        var lists = Lists(postings: column.postings(of: query.indices), weights: query.values)
-        if vector.idf { weigh(&lists) }
+        guard wanted > 0 else { return [] }
+        let lists = lists(of: query)
         let total = lists.postings.reduce(0) { $0 + Int($1.count) }
         if total == 0 { return [] }
         let blocks = (snapshot.count + Block.slots - 1) / Block.slots
         let parts = total >= parallelPostings ? pool.slices(of: blocks) : [0..<blocks]
-        let found = await pool.map(parts) { [lists] part in scan(lists, part, capacity: wanted) }
+        let found = await pool.map(parts) { part in scan(lists, part, capacity: wanted) }
         if found.count == 1 { return found[0] }
         var heap = vector_heap_create(UInt32(wanted))
         defer { vector_heap_free(&heap) }

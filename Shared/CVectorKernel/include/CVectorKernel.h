@@ -109,5 +109,7 @@ uint32_t sparse_count(sparse_postings list, const uint64_t *mask, uint32_t slots
    each of the `n` lists. */
 void sparse_scan(const sparse_postings *lists, const float *weights, size_t n, const uint64_t *mask, uint32_t first, uint32_t end,
                  vector_heap *heap);
+/* Adds that score of every slot of [first, end) to scores[slot - first]. */
+void sparse_scores(const sparse_postings *lists, const float *weights, size_t n, uint32_t first, uint32_t end, float *scores);
 
 uint32_t vector_crc32c(uint32_t seed, const void *bytes, size_t n);
