@@ -2,7 +2,8 @@
 package struct LexicalQuery: Sendable, Equatable {
     /// All terms of the query: both stems of each word (a record has the one of its language), numbers, measures and codes.
     package var terms = LexicalAnalyzer.Terms()
-    /// Those that are whole codes: what the user has copied from somewhere, and wants first.
+    /// Those that are whole codes: what the user has copied from somewhere, and wants first. Of three characters at most only when they
+    /// are written with a separator or stand alone.
     package var codes = LexicalAnalyzer.Terms()
     /// Written as people speak: "keeps drinks hot on my commute". What it means says more than its words.
     package var isSentence = false
@@ -32,6 +33,7 @@ struct QuerySink: Tokenizer.Sink {
     let lexicon: Lexicon
     private var weights: [UInt32: Float] = [:]
     private var codes: Set<UInt32> = []
+    private var shortCodes: Set<UInt32> = []
     /// What stands for itself, in order.
     private var found: [Found] = []
 
@@ -53,7 +55,10 @@ struct QuerySink: Tokenizer.Sink {
     mutating func code(_ bytes: UnsafeBufferPointer<UInt8>, _ role: Tokenizer.Role, at place: Range<Int>) {
         let term = Term.index(bytes, in: .code)
         add(term, role)
-        if role == .code { codes.insert(term) }
+        if role == .code {
+            // `3d`, `a4`, `mp3` are words like others, unless they are all that is asked for; `b-4` is a code.
+            if bytes.count > 3 || place.count > bytes.count { codes.insert(term) } else { shortCodes.insert(term) }
+        }
         if role == .code || role == .token {
             found.append(Found(bytes: Array(bytes), isCode: true, isStopWord: false, place: place))
         }
@@ -90,9 +95,11 @@ struct QuerySink: Tokenizer.Sink {
 
     mutating func query() -> LexicalQuery {
         join()
+        if found.count == 1 { codes.formUnion(shortCodes) }
         var query = LexicalQuery()
         let spoken = found.count {
-            $0.isStopWord && !StopWords.connectives.contains(String(decoding: $0.bytes, as: UTF8.self))
+            let word = String(decoding: $0.bytes, as: UTF8.self)
+            return $0.isStopWord ? !StopWords.connectives.contains(word) : StopWords.spoken.contains(word)
         }
         let content = found.count { !$0.isStopWord }
         query.isSentence = spoken >= 2 || spoken >= 1 && content >= 4 || content >= 7

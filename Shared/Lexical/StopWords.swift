@@ -17,6 +17,10 @@ enum StopWords {
     /// Those that stand between key words too: "case for tablet", "cable de red".
     static let connectives: Set<String> = words("and con de del e en for in la o of or para por u with y")
 
+    /// Words of somebody who says what a thing is for. They are looked for like others.
+    static let spoken: Set<String> = words(
+        "make makes keep keeps want need needs something someone anything thing hacer quiero necesito")
+
     private static func words(_ text: String) -> Set<String> {
         Set(text.split(whereSeparator: \.isWhitespace).map(String.init))
     }

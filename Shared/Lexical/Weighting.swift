@@ -5,12 +5,9 @@
 /// With one field of boost 1 that is BM25's tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / averageLength)).
 ///
 /// Source: Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), sections 3.4 and 3.5. The numbers
-/// were chosen on the development judgments of `deploy/bench/relevance`.
+/// were chosen on the development judgments of `deploy/bench/relevance`. Stored weights are only comparable with others of the same
+/// making: a change of anything here or in the tokenizer needs rebuilt collections.
 package struct Weighting: Sendable, Equatable {
-    /// Stored weights are only comparable with others of the same version: a change of anything here or in the tokenizer needs a
-    /// rebuilt collection.
-    package static let version = 1
-
     package struct Field: Sendable, Equatable {
         package var boost: Float
         package var b: Float

@@ -81,6 +81,9 @@ struct RecordTests {
         ("iphone 8", #"{"title":"iPhone8 case"}"#), ("iphone8", #"{"title":"case for iPhone 8"}"#),
         ("00812345", #"{"ean":"812345"}"#), ("0088698629123", #"{"ean":88698629123}"#), ("k-7", "{}"), ("K7", "{}"),
         ("cyan", #"{"attributes":"{\"colour\": \"Cyan\"}"}"#), ("cyan", #"{"attributes":{"colour":["Cyan"]}}"#),
+        ("fundas portatiles", #"{"titulo":"Funda para portátil"}"#), ("impresora", #"{"titulo":"Impresoras láser"}"#),
+        ("cargadores", #"{"titulo":"Cargador de pared"}"#), ("cafetera", #"{"titulo":"Cafeteras italianas de acero"}"#),
+        ("luces", #"{"titulo":"Luces de jardín"}"#), ("cámara", #"{"titulo":"Camaras de seguridad"}"#),
         ("cafe", #"{"title":"Café"}"#), ("CAFÉ", #"{"title":"cafe"}"#),
     ])
     func aRecordIsFoundBy(_ query: String, _ payload: String) throws {
@@ -106,6 +109,8 @@ struct RecordTests {
         #expect(analyzer.query("canon AB-1234/X").codes.indices.count == 2)  // whole, and the part that is one by itself
         #expect(analyzer.query("0088698629123").codes.indices.count == 1)
         #expect(analyzer.query("8 lamp 12 mm").codes.indices.isEmpty)
+        #expect(analyzer.query("3d printer").codes.indices.isEmpty && analyzer.query("a4").codes.indices.count == 1)
+        #expect(analyzer.query("spoon B-4").codes.indices.count == 1)
         #expect(analyzer.query("the").isEmpty && analyzer.query("?!").isEmpty)
     }
 
@@ -115,7 +120,7 @@ struct RecordTests {
     }
 
     @Test func termsAreTheSameForGood() {
-        // What is stored holds them: a change here needs every collection rebuilt (`Weighting.version`).
+        // What is stored holds them: a change here needs every collection rebuilt.
         #expect(analyzer.terms(of: "lamps").indices == analyzer.terms(of: "lamp").indices)
         #expect(analyzer.query("AB-1234/X lamp").terms.indices == Self.stored)
     }

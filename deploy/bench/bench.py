@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """make bench: how fast the suite is on this machine, beside a plain script that does the same work.
 
-bench.py [PART...]   parts: pipeline (with rescan, peer, search), http, queue, model; all without arguments. BENCH_ROWS= changes 202,910.
+bench.py [PART...]   parts: pipeline (with rescan, peer, search), http, queue, model; all without arguments. relevance (how well a
+search finds; REAL_PRODUCTS= names the products) runs only when it is asked for. BENCH_ROWS= changes 202,910.
 Release binaries; the embedding server is a stub that costs next to nothing. Results: .run/bench.json and a table.
 """
 import http.client
@@ -19,8 +20,9 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "..", "scripts"), os.path.join(HERE, "..", "sample")]
+sys.path[:0] = [os.path.join(HERE, "..", "scripts"), os.path.join(HERE, "..", "sample"), os.path.join(HERE, "relevance")]
 import make_catalogue  # noqa: E402
+import relevance as judged  # noqa: E402
 from suite import ROOT, Process, RedisServer, Suite, binaries, free_port, request  # noqa: E402
 
 os.environ.pop("OPENBLAS_CORETYPE", None)   # some machines export a slow kernel
@@ -276,9 +278,25 @@ def model(folder):
             service.suite.stop()
 
 
+def relevance(folder):
+    path, model_folder = os.environ.get("REAL_PRODUCTS"), os.environ.get("EMBEDDING_MODEL_DIR")
+    if not path or not model_folder:
+        raise SystemExit("relevance needs REAL_PRODUCTS (electronics-products.csv.gz) and the model")
+    products, judgments = judged.read_products(path), judged.load()
+    with Suite(os.path.join(folder, "relevance"), binaries("release"), model=model_folder) as suite:
+        figures = judged.evaluate(suite, judged.fill(suite, path), products, judgments)
+    for chosen in ("development", "report"):
+        for mode in judged.MODES:
+            for kind in judged.KINDS:
+                ndcg, recall, queries, milliseconds = figures[chosen, mode, kind]
+                say(f"{chosen}: {mode}, {kind} ({queries} queries): nDCG@10 / recall@100", f"{ndcg:.3f} / {recall:.2f}",
+                    note=f"{milliseconds:.1f} ms" if kind == "all" else "")
+
+
 def main():
     parts = {"http": http_requests, "queue": queue, "model": model, "pipeline": pipeline}
     chosen = sys.argv[1:] or list(parts)
+    parts["relevance"] = relevance
     folder = tempfile.mkdtemp(prefix="suite-bench.")
     os.chmod(folder, 0o711)
     results["machine"] = machine()
