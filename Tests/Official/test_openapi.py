@@ -343,6 +343,20 @@ def test_pages(cities):
     assert cities.count() == 7
 
 
+def test_an_empty_collection_answers_everything(wire):
+    wire.create(vectors={"size": 4, "distance": "Dot"}, sparse_vectors={"words": {"modifier": "idf"}})
+    sparse = {"query": {"indices": [1], "values": [1]}, "using": "words"}
+    for body in [{"query": VECTORS[1]}, sparse, {}, {"offset": 5}, {"query": {"order_by": "price"}}, {"query": {"sample": "random"}},
+                 {"prefetch": [{"query": VECTORS[1]}, sparse], "query": {"fusion": "rrf"}}, {"prefetch": [{"query": VECTORS[1]}, sparse], "query": {"fusion": "dbsf"}},
+                 {"prefetch": sparse, "query": {"order_by": {"key": "price", "start_from": 1}}}, {"query": {"nearest": VECTORS[1], "mmr": {}}},
+                 {"query": {"recommend": {"positive": [VECTORS[1]], "strategy": "best_score"}}}, {"query": {"context": [{"positive": VECTORS[1], "negative": VECTORS[2]}]}}]:
+        assert wire.query(**body) == wire.query(limit=10**9, **body) == []
+        assert wire.call("POST", COLLECTION + "/points/query/groups", {"group_by": "a", **{name: body[name] for name in body if name != "offset"}}).status in (200, 400)
+    assert wire.scroll() == wire.scroll(order_by="price") == wire.retrieve([1]) == [] and wire.count() == 0
+    assert wire.call("POST", COLLECTION + "/facet", {"key": "a"}).result["hits"] == []
+    assert wire.call("POST", COLLECTION + "/points/search/matrix/pairs", {}).result["pairs"] == []
+
+
 def test_orders_of_a_payload_value(cities):
     cities.call("PUT", COLLECTION + "/index", {"field_name": "price", "field_schema": "float"}, "?wait=true")
     assert [point["id"] for point in cities.scroll(order_by={"key": "price", "direction": "desc"})] == [4, 3, 2, 1]

@@ -20,7 +20,7 @@ struct Smallest<Element> {
 
     private mutating func cut() {
         kept.sort(by: isBefore)
-        if kept.count >= limit {
+        if limit > 0, kept.count >= limit {
             kept.removeLast(kept.count - limit)
             last = kept[limit - 1]
         }
