@@ -29,7 +29,7 @@ smoke:
 # The figures of the README: stub servers, 202,910 rows, every process' CPU and memory. BENCH="pipeline search" runs some.
 bench: build
 	@deploy/scripts/setup.sh test
-	@venv=$$(deploy/scripts/venv.sh) && model=$$(deploy/scripts/fetch-model.sh || true) \
+	@venv=$$(deploy/scripts/venv.sh bench) && model=$$(deploy/scripts/fetch-model.sh || true) \
 	  && env -u OPENBLAS_CORETYPE EMBEDDING_MODEL_DIR="$$model" "$$venv/bin/python" deploy/bench/bench.py $(BENCH)
 
 # The long fault suite. SEED= repeats the random part, FAULTS= selects cases by name.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """make bench: how fast the suite is on this machine, beside a plain script that does the same work.
 
-bench.py [PART...]   parts: pipeline (with rescan, peer, search), http, queue, model; all without arguments. relevance (how well a
-search finds; REAL_PRODUCTS= names the products) runs only when it is asked for. BENCH_ROWS= changes 202,910.
+bench.py [PART...]   parts: store (with its peers), pipeline (with rescan, peer, search), http, queue, model; all without arguments.
+relevance (how well a search finds; REAL_PRODUCTS= names the products) runs only when it is asked for. BENCH_ROWS= changes 202,910,
+BENCH_POINTS= the store's 200,000.
 Release binaries; the embedding server is a stub that costs next to nothing. Results: .run/bench.json and a table.
 """
 import http.client
@@ -20,9 +21,10 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "..", "scripts"), os.path.join(HERE, "..", "sample"), os.path.join(HERE, "relevance")]
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "scripts"), os.path.join(HERE, "..", "sample"), os.path.join(HERE, "relevance")]
 import make_catalogue  # noqa: E402
 import relevance as judged  # noqa: E402
+import store_bench  # noqa: E402
 from suite import ROOT, Process, RedisServer, Suite, binaries, free_port, request  # noqa: E402
 
 os.environ.pop("OPENBLAS_CORETYPE", None)   # some machines export a slow kernel
@@ -293,8 +295,12 @@ def relevance(folder):
                     note=f"{milliseconds:.1f} ms" if kind == "all" else "")
 
 
+def store(folder):
+    store_bench.run(folder, os.path.join(binaries("release"), "indexer"), free_port(), say)
+
+
 def main():
-    parts = {"http": http_requests, "queue": queue, "model": model, "pipeline": pipeline}
+    parts = {"store": store, "http": http_requests, "queue": queue, "model": model, "pipeline": pipeline}
     chosen = sys.argv[1:] or list(parts)
     parts["relevance"] = relevance
     folder = tempfile.mkdtemp(prefix="suite-bench.")
