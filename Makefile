@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: help setup run build test smoke bench fault lint format clean
+.PHONY: help setup run build test smoke bench fault durability lint format clean
 
 help:
-	@sed -n 's/^# //p' Makefile; echo "also: build, smoke BASE_URL= KEY=, bench, fault, lint, format, clean"
+	@sed -n 's/^# //p' Makefile; echo "also: build, smoke BASE_URL= KEY=, bench, fault, durability, lint, format, clean"
 
 setup:
 	@deploy/scripts/setup.sh test
@@ -37,6 +37,12 @@ fault: build
 	@deploy/scripts/setup.sh test
 	@venv=$$(deploy/scripts/venv.sh) && SUITE_CONFIGURATION=release SUITE_SEED="$(SEED)" \
 	  "$$venv/bin/python" -m pytest -q -x -m "fault or longfault" -k "$(FAULTS)" Tests/EndToEnd
+
+# The store: 100 random kill -9 during mixed writes, a full disk. SEED= repeats.
+durability: build
+	@deploy/scripts/setup.sh test
+	@venv=$$(deploy/scripts/venv.sh) && INDEXER_BINARY=.build/release/indexer SUITE_SEED="$(SEED)" \
+	  "$$venv/bin/python" -m pytest -q -s Tests/Official/test_durability.py
 
 lint:
 	@deploy/scripts/lint.sh

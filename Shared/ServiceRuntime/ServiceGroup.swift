@@ -88,6 +88,7 @@ package func run(
     _ service: String, environment: Environment = Environment(), _ body: @Sendable (Log) async throws -> Void
 ) async {
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)  // a file over its limit is an error of that write
     // Who wants another number says so in glibc's own variable.
     if environment.values["MALLOC_ARENA_MAX"] == nil {
         limit_malloc_arenas(Int32(max(2, ProcessInfo.processInfo.activeProcessorCount)))

@@ -87,7 +87,7 @@ final class StoreFile: Sendable {
     }
 
     static func failure(_ action: String, _ path: String) -> StoreError {
-        if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
+        if [ENOSPC, EDQUOT, EFBIG].contains(errno) { return .diskFull(path: path) }
         return .inputOutput("\(action) \(path): \(String(cString: strerror(errno)))")
     }
 
