@@ -7,7 +7,9 @@ package struct ClientRequest: Sendable {
     package var url: String
     package var headers: [(String, String)]
     package var body: [UInt8]
-    /// From the start to the last byte of the answer.
+    /// Instead of `body`, for `HTTPClient.stream`.
+    package var upload: ClientUpload?
+    /// From the start to the last byte of the answer; of a stream: so long without a byte.
     package var timeout: Duration
     package var connectTimeout: Duration
     /// Units: bytes of the answer's body.

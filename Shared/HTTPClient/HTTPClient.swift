@@ -18,22 +18,40 @@ package final class HTTPClient: Sendable {
 
     /// The answer, whatever its status. Cancelling the task ends the transfer.
     package func send(_ request: ClientRequest) async throws(HTTPClientError) -> ClientResponse {
-        let id = nextID.withLock { next in
+        try await transfer(request, number(), body: nil)
+    }
+
+    /// The head of the answer, its body to be read; `request.upload` is sent meanwhile. `maximumResponseBytes` does not count, and a
+    /// transfer without a byte for `timeout` ends. Cancelling the task before the head is there ends it, too.
+    package func stream(_ request: ClientRequest) async throws(HTTPClientError) -> ClientStream {
+        let (id, body, thread) = (number(), ByteChannel(), thread)
+        let head = try await transfer(request, id, body: body)
+        return ClientStream(head, channel: body) { thread.cancel(id) }
+    }
+
+    private func number() -> UInt64 {
+        nextID.withLock { next in
             next += 1
             return next
         }
+    }
+
+    private func transfer(
+        _ request: ClientRequest, _ id: UInt64, body: ByteChannel?
+    ) async throws(HTTPClientError) -> ClientResponse {
         let begin = ContinuousClock.now
         let thread = thread
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation {
                 (continuation: CheckedContinuation<Result<ClientResponse, HTTPClientError>, Never>) in
-                thread.submit(.init(id: id, request: request) { continuation.resume(returning: $0) })
+                thread.submit(.init(id: id, request: request, body: body) { continuation.resume(returning: $0) })
                 if Task.isCancelled { thread.cancel(id) }  // cancelled before it was submitted
             }
         } onCancel: {
             thread.cancel(id)
         }
         observe(result, of: request, since: begin)
+        if case .failure = result { request.upload?.channel.finish(throwing: .closed) }
         return try result.get()
     }
 

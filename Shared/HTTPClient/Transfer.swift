@@ -6,7 +6,9 @@ final class Transfer {
     let id: UInt64
     let handle: UnsafeMutableRawPointer
     private let request: ClientRequest
+    private let stream: ByteChannel?
     private let complete: @Sendable (Result<ClientResponse, HTTPClientError>) -> Void
+    private var isHeadTold = false
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var resolveList: UnsafeMutablePointer<curl_slist>?
     private var headers: [(name: String, value: String)] = []
@@ -15,14 +17,12 @@ final class Transfer {
     private var tooLarge = false
     private static let maximumHeaderBytes = 256 << 10
 
-    init(
-        id: UInt64, handle: UnsafeMutableRawPointer, request: ClientRequest,
-        complete: @escaping @Sendable (Result<ClientResponse, HTTPClientError>) -> Void
-    ) {
-        self.id = id
+    init(_ order: TransferThread.Order, handle: UnsafeMutableRawPointer) {
+        id = order.id
         self.handle = handle
-        self.request = request
-        self.complete = complete
+        request = order.request
+        stream = order.body
+        complete = order.complete
     }
 
     deinit {
@@ -38,9 +38,16 @@ final class Transfer {
         curl_set_long(handle, CURLOPT_FOLLOWLOCATION, 0)
         curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
         curl_set_long(handle, CURLOPT_TCP_KEEPALIVE, 1)
-        curl_set_long(handle, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout))
+        if stream == nil {
+            curl_set_long(handle, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout))
+        } else {
+            curl_set_long(handle, CURLOPT_LOW_SPEED_LIMIT, 1)
+            curl_set_long(handle, CURLOPT_LOW_SPEED_TIME, max(1, milliseconds(request.timeout) / 1000))
+        }
         curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request.connectTimeout))
-        curl_set_offset(handle, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(request.maximumResponseBytes))
+        if stream == nil {
+            curl_set_offset(handle, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(request.maximumResponseBytes))
+        }
         if !request.usesProxy { curl_set_string(handle, CURLOPT_NOPROXY, "*") }
         curl_set_pointer(handle, CURLOPT_WRITEDATA, context)
         curl_set_callback(handle, CURLOPT_WRITEFUNCTION) { data, size, count, context in
@@ -59,7 +66,9 @@ final class Transfer {
         guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (65...90).contains($0) }) else {
             throw .invalidRequest("method \(request.method)")
         }
-        if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
+        if let upload = request.upload {
+            prepareUpload(upload)
+        } else if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
             curl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(request.body.count))
             _ = request.body.withUnsafeBytes { bytes in  // copied: curl reads it until the transfer ends
                 curl_set_pointer(
@@ -69,6 +78,26 @@ final class Transfer {
         }
         if request.method == "HEAD" { curl_set_long(handle, CURLOPT_NOBODY, 1) }
         curl_set_string(handle, CURLOPT_CUSTOMREQUEST, request.method)
+    }
+
+    private func prepareUpload(_ upload: ClientUpload) {
+        curl_set_long(handle, CURLOPT_UPLOAD, 1)
+        curl_set_offset(handle, CURLOPT_INFILESIZE_LARGE, curl_off_t(upload.length ?? -1))
+        // What has been sent cannot be sent again, so no connection that may have ended meanwhile.
+        curl_set_long(handle, CURLOPT_FRESH_CONNECT, 1)
+        curl_set_pointer(handle, CURLOPT_READDATA, Unmanaged.passUnretained(self).toOpaque())
+        curl_set_callback(handle, CURLOPT_READFUNCTION) { data, size, count, context in
+            Transfer.from(context).give(UnsafeMutableRawBufferPointer(start: data, count: size * count))
+        }
+    }
+
+    private func give(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
+        guard let channel = request.upload?.channel else { return 0 }
+        do throws(HTTPClientError) {
+            return try channel.take(into: buffer) ?? Int(CURL_READFUNC_PAUSE)
+        } catch {
+            return Int(CURL_READFUNC_ABORT)
+        }
     }
 
     private func prepareHeaders() throws(HTTPClientError) {
@@ -98,11 +127,28 @@ final class Transfer {
 
     func finish(_ code: CURLcode) {
         guard code == CURLE_OK else { return fail(error(of: code)) }
-        var status = 0
-        curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
+        request.upload?.channel.finish(throwing: .closed)
+        if stream != nil { tellHead() }
+        if let stream { return stream.finish() }
         complete(.success(ClientResponse(status: status, headers: headers, body: body)))
     }
-    func fail(_ error: HTTPClientError) { complete(.failure(error)) }
+    func fail(_ error: HTTPClientError) {
+        request.upload?.channel.finish(throwing: .closed)
+        if let stream, isHeadTold { return stream.finish(throwing: error) }
+        complete(.failure(error))
+    }
+
+    private var status: Int {
+        var status = 0
+        curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
+        return status
+    }
+
+    private func tellHead() {
+        if isHeadTold { return }
+        isHeadTold = true
+        complete(.success(ClientResponse(status: status, headers: headers, body: [])))
+    }
 
     private func error(of code: CURLcode) -> HTTPClientError {
         let url = redacted(request.url)
@@ -121,6 +167,7 @@ final class Transfer {
     }
 
     private func receive(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if let stream { return stream.offer(bytes) ? bytes.count : Int(CURL_WRITEFUNC_PAUSE) }
         guard body.count + bytes.count <= request.maximumResponseBytes else {
             tooLarge = true
             return 0
@@ -139,6 +186,7 @@ final class Transfer {
             headers = []
             return bytes.count
         }
+        if stream != nil, bytes.count <= 2, status >= 200 { tellHead() }  // the empty line behind the last header
         guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")) else { return bytes.count }
         let value = String(decoding: bytes[(colon + 1)...], as: UTF8.self).trimmingCharacters(
             in: .whitespacesAndNewlines)

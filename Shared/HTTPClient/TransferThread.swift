@@ -8,11 +8,15 @@ final class TransferThread: Sendable {
     struct Order: Sendable {
         var id: UInt64
         var request: ClientRequest
+        /// Where the body goes as it comes; `nil` collects it.
+        var body: ByteChannel?
+        /// With the whole answer, or with its head where the body goes elsewhere.
         var complete: @Sendable (Result<ClientResponse, HTTPClientError>) -> Void
     }
     private struct State {
         var orders: [Order] = []
         var cancelled: [UInt64] = []
+        var resumed: [UInt64] = []
         var closed = false
         var multi: MultiHandle?
     }
@@ -43,6 +47,8 @@ final class TransferThread: Sendable {
         if !accepted { order.complete(.failure(.closed)) }
     }
     func cancel(_ id: UInt64) { wake { $0.cancelled.append(id) } }
+    /// A paused transfer has room, or bytes, again.
+    func resume(_ id: UInt64) { wake { $0.resumed.append(id) } }
     func close() { wake { $0.closed = true } }
 
     private func wake<Value: Sendable>(_ change: (inout sending State) -> Value) -> Value {
@@ -57,16 +63,18 @@ final class TransferThread: Sendable {
         var active: [UInt64: Transfer] = [:]
         var idle: [UnsafeMutableRawPointer] = []
         while true {
-            let (orders, cancelled, closed) = state.withLock { state in
+            let (orders, cancelled, resumed, closed) = state.withLock { state in
                 defer {
                     state.orders = []
                     state.cancelled = []
+                    state.resumed = []
                 }
-                return (state.orders, state.cancelled, state.closed)
+                return (state.orders, state.cancelled, state.resumed, state.closed)
             }
             for order in orders { begin(order, on: multi, &active, &idle) }
             for id in cancelled { end(active[id], on: multi, &active, &idle) { $0.fail(.cancelled) } }
             if closed { break }
+            for id in resumed { if let transfer = active[id] { curl_easy_pause(transfer.handle, CURLPAUSE_CONT) } }
             var running: Int32 = 0
             curl_multi_perform(multi, &running)
             var queued: Int32 = 0
@@ -90,7 +98,9 @@ final class TransferThread: Sendable {
         guard let handle = idle.popLast() ?? curl_easy_init() else {
             return order.complete(.failure(.transport("out of memory")))
         }
-        let transfer = Transfer(id: order.id, handle: handle, request: order.request, complete: order.complete)
+        let transfer = Transfer(order, handle: handle)
+        order.body?.onChange { [weak self] in self?.resume(order.id) }
+        order.request.upload?.channel.onChange { [weak self] in self?.resume(order.id) }
         do throws(HTTPClientError) {
             try transfer.prepare()
             active[order.id] = transfer

@@ -69,6 +69,36 @@ struct ForwardingTests {
         #expect(try await QdrantStore(qdrant: qdrant.connection).collection("c").incarnation == incarnation)
     }
 
+    /// Over real connections: long ones go through as they come.
+    @Test func longBodiesAndAnswersGoThrough() async throws {
+        let server = HTTPServer(
+            host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics(), accessLog: false)
+        let client = HTTPClient(log: .silent)
+        let url = "http://127.0.0.1:\(try await server.start())"
+        var connection = QdrantConnection(url: url, client: client, apiKey: "key")
+        connection.backoff.attempts = 1
+        let store = QdrantStore(qdrant: connection, bodyBytes: 8 << 20)
+        try await store.createCollection("c", .unnamed(128))
+        var numbers = Numbers(2)
+        let changes = (0..<4000).map { PointChange.upsert(UInt64($0), numbers.vector(128), ["n": .integer(Int64($0))]) }
+        _ = try await store.apply(.changes(changes), to: "c", wait: true)
+        let fields = PointFields(payload: .all, vectors: .all)
+        let found = try await store.scroll(ScrollRequest(limit: 5000, fields: fields), in: "c").points
+        #expect(found.count == 4000 && found[17].vectors?[0].values == vectors(of: changes[17]))
+        // A body over Qdrant's own limit gets Qdrant's own answer.
+        let tooLong = [UInt8](repeating: 0x20, count: 70 << 20)
+        await #expect(throws: StoreError.self) {
+            _ = try await connection.send("PUT", "/collections/c/points", tooLong, collection: "c", isIdempotent: false)
+        }
+        #expect(try await store.count(nil, in: "c") == 4000)
+        await server.stop()
+    }
+
+    private func vectors(of change: PointChange) -> VectorValues? {
+        guard case .upsert(let vectors, _) = change.effect else { return nil }
+        return vectors.first?.values
+    }
+
     @Test func nobodyButTheSuiteWritesWhereADatasourceDoes() async throws {
         _ = try await call("PUT", "/collections/filled%401", ["vectors": ["size": 1, "distance": "Dot"]])
         _ = try await call(

@@ -27,7 +27,7 @@ struct ForwardingRoutes: Sendable {
         }
         router.on("PUT", "/collections/:collection", create)
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
-            router.on(method, "/*path", body: .buffered(limit: configuration.bodyBytes), forward)
+            router.on(method, "/*path", body: .streaming(limit: Self.maximumBody), forward)
         }
         return router
     }
@@ -55,30 +55,77 @@ struct ForwardingRoutes: Sendable {
             if let value = request.headers[name] { headers.append((name, value)) }
         }
         var forwarded = ClientRequest(
-            method: request.method, url: qdrant.url + path + query, headers: headers, body: request.body,
-            timeout: Self.timeout, maximumResponseBytes: qdrant.maximumAnswer, trace: request.trace.child())
+            method: request.method, url: qdrant.url + path + query, headers: headers, timeout: Self.timeout,
+            trace: request.trace.child())
         forwarded.peer = "qdrant"
-        let response: ClientResponse
-        do throws(HTTPClientError) {
-            response = try await qdrant.client.send(forwarded)
-        } catch .cancelled {
-            throw CancellationError()
-        } catch .responseTooLarge(let limit) {
-            throw RequestError(
-                status: 502,
-                description:
-                    "Service internal error: Qdrant's answer has more than \(limit) bytes: ask for less at once")
-        } catch {
+        do {
+            return try await answer(try await exchange(forwarded, for: request))
+        } catch let error as HTTPClientError {
+            if error == .cancelled { throw CancellationError() }
             throw StoreError.unavailable("Qdrant does not answer: \(error)")
         }
-        var fields: HTTPFields = [:]
-        for (name, value) in response.headers where !Self.hopHeaders.contains(name.lowercased()) {
-            fields.append(name, value)
-        }
-        return HTTPResponse(status: response.status, headers: fields, body: .bytes(response.body))
     }
 
-    /// A client waits less, or says how long with `?timeout=`, which Qdrant reads.
+    /// A short body is sent in one piece, so that it can be repeated on another connection; a long one as it comes.
+    private func exchange(_ forwarded: ClientRequest, for request: HTTPRequest) async throws -> ClientStream {
+        var forwarded = forwarded
+        forwarded.body = request.body
+        let length = request.headers["content-length"].flatMap { Int($0) }
+        let isChunked = request.headers.contains("transfer-encoding")
+        guard isChunked || length ?? 0 > Self.piece else {
+            if length ?? 0 > 0, request.body.isEmpty { forwarded.body = try await request.bodyStream.collected() }
+            return try await qdrantClient.stream(forwarded)
+        }
+        let upload = ClientUpload(length: isChunked ? nil : length)
+        forwarded.upload = upload
+        return try await withThrowingTaskGroup(of: Void.self) { [forwarded] group in
+            group.addTask {
+                do {
+                    for try await bytes in request.bodyStream { try await upload.write(bytes) }
+                    upload.finish()
+                } catch HTTPClientError.closed {  // answered already, or there is nobody
+                } catch {
+                    upload.fail()
+                    throw error
+                }
+            }
+            do {
+                let stream = try await qdrantClient.stream(forwarded)
+                group.cancelAll()
+                return stream
+            } catch {
+                // Where our own client is at fault, that is the reason to tell.
+                group.cancelAll()
+                do { try await group.waitForAll() } catch let problem as Problem { throw problem }
+                throw error
+            }
+        }
+    }
+
+    private var qdrantClient: HTTPClient { store.qdrant.client }
+
+    /// With its length where that is small; as it comes otherwise.
+    private func answer(_ stream: ClientStream) async throws -> HTTPResponse {
+        var fields: HTTPFields = [:]
+        var length: Int?
+        for (name, value) in stream.headers {
+            if name.lowercased() == "content-length" { length = Int(value) }
+            if !Self.hopHeaders.contains(name.lowercased()) { fields.append(name, value) }
+        }
+        if let length, length <= Self.piece {
+            var bytes: [UInt8] = []
+            while let part = try await stream.next() { bytes += part }
+            return HTTPResponse(status: stream.status, headers: fields, body: .bytes(bytes))
+        }
+        return HTTPResponse(
+            status: stream.status, headers: fields,
+            body: .stream { writer in while let bytes = try await stream.next() { try await writer.write(bytes) } })
+    }
+
+    /// Units: bytes. Qdrant has limits of its own for bodies; a snapshot may be long.
+    private static let maximumBody = 1 << 44
+    private static let piece = 1 << 20
+    /// Without a byte. A client waits less, or says how long with `?timeout=`, which Qdrant reads.
     private static let timeout: Duration = .seconds(300)
     private static let forwardedHeaders = ["content-type", "accept", "accept-encoding"]
     /// Of one connection, or the server's own. Source: RFC 9110, section 7.6.1.
