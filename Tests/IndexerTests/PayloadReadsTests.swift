@@ -102,6 +102,22 @@ struct PayloadReadsTests {
         #expect(try await facets("t") == [[.string(long + "Needle here"), 2], ["short needle", 1], [.string(long + "here Needle"), 1]])
     }
 
+    @Test func textsOfTooManyWordsAreReadAnew() async throws {
+        let long = String(repeating: "word ", count: 200)
+        try await store.write([.upsert(10, [1], ["t": .string(long + "Needle here")]), .upsert(11, [1], ["t": ["here", "needle"]])])
+        let snapshot = try store.find("c").index.snapshot
+        let extractor = PayloadExtractor(arrays: [], path: PayloadPath("t"))
+        for limit in [0, 1000, 1 << 20] {
+            let column = PayloadColumn(extractor, wordLimit: limit)
+            for (query, match, expected) in [("needle HERE", Filter.WordMatch.all, 1), ("needle", .any, 2), ("here needle", .phrase, 0)] {
+                let found = try column.rows(
+                    matching: .words(query, match), rule: .standard, of: snapshot.count, in: snapshot)
+                #expect(found.population == expected, "\(query) within \(limit) bytes")
+            }
+            #expect(column.memory < 20_000)
+        }
+    }
+
     @Test func aTextIndexSaysWhatWordsAre() async throws {
         try await store.write([
             .upsert(20, [1], ["t": "The Robot of Señor Núñez"]), .upsert(21, [1], ["t": "robots-x1 Are here"]),

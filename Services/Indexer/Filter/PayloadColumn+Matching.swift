@@ -22,10 +22,7 @@ extension PayloadColumn {
                 readDates(&state)
                 return state.rows(withTexts: state.dates.map { $0 != .min && bounds.contains($0) ? 1 : 0 }, of: rows)
             case .words(let query, let match):
-                var index = state.wordIndexes.removeValue(forKey: rule) ?? WordIndex(rule)
-                try read(&index, of: state, in: snapshot)
-                let accepted = index.matches(query, match)
-                state.wordIndexes[rule] = index
+                let accepted = try texts(withWordsOf: query, match, rule: rule, of: &state, in: snapshot)
                 return state.rows(withTexts: accepted, of: rows)
             case .prefix(let prefix):
                 let prefix = Array(prefix.utf8)
@@ -82,13 +79,29 @@ extension PayloadColumn {
             state.dates.append(date ?? .min)
         }
     }
-    private func read(_ index: inout WordIndex, of state: State, in snapshot: Snapshot) throws {
+    private func texts(
+        withWordsOf query: String, _ match: Filter.WordMatch, rule: TextRule, of state: inout State,
+        in snapshot: Snapshot
+    ) throws -> [UInt8] {
+        if let index = try wordIndex(rule, of: &state, in: snapshot) { return index.matches(query, match) }
+        return try texts(of: state, in: snapshot) { text in
+            var one = WordIndex(rule)
+            one.append(text)
+            return one.matches(query, match)[0] == 1
+        }
+    }
+    private func wordIndex(_ rule: TextRule, of state: inout State, in snapshot: Snapshot) throws -> WordIndex? {
+        var index = state.wordIndex.flatMap { $0.rule == rule ? $0 : nil } ?? WordIndex(rule)
+        state.wordIndex = nil
         let parser = try extractor.makeParser()
-        for ordinal in index.texts..<state.dictionary.count {
+        for ordinal in index.texts..<state.dictionary.count where !state.hasTooManyWords {
             if state.dictionary.withText(ordinal, { index.append($0) }) == nil {
                 longText(ordinal, of: state, in: snapshot, with: parser).withUnsafeBufferPointer { index.append($0) }
             }
+            state.hasTooManyWords = index.memory > wordLimit
         }
+        if !state.hasTooManyWords { state.wordIndex = index }
+        return state.wordIndex
     }
     private func texts(
         of state: State, in snapshot: Snapshot, where test: (UnsafeBufferPointer<UInt8>) -> Bool

@@ -42,13 +42,21 @@ final class PayloadColumn: Sendable {
         var counts = Pairs<UInt32>()
         /// Beside the dictionary, once a range of dates was asked for; `Int64.min`: no date.
         var dates: [Int64] = []
-        var wordIndexes: [TextRule: WordIndex] = [:]
+        /// Once words were asked for, by the rule of the last time.
+        var wordIndex: WordIndex?
+        /// The texts have so many words that they are read anew for each query instead.
+        var hasTooManyWords = false
     }
     let extractor: PayloadExtractor
+    /// Units: bytes.
+    let wordLimit: Int
     private let state = Mutex(State())
     private let size = Atomic<Int>(0)
 
-    init(_ extractor: PayloadExtractor) { self.extractor = extractor }
+    init(_ extractor: PayloadExtractor, wordLimit: Int = 96 << 20) {
+        self.extractor = extractor
+        self.wordLimit = wordLimit
+    }
 
     /// Units: bytes, as of the last use.
     var memory: Int { size.load(ordering: .relaxed) }
@@ -152,6 +160,6 @@ extension PayloadColumn.State {
         let sets = [trues, falses, others, filled, null, present, single].reduce(0) { $0 + $1.memory }
         let pairs = texts.memory + integers.memory + numbers.memory + places.memory + counts.memory
         return dictionary.memory + sets + pairs + dates.capacity * 8 + parents.capacity * 4
-            + wordIndexes.values.reduce(0) { $0 + $1.memory }
+            + (wordIndex?.memory ?? 0)
     }
 }

@@ -15,7 +15,7 @@ struct Smallest<Element> {
         if limit == 0 { return }
         if let last, !isBefore(element, last) { return }
         kept.append(element)
-        if kept.count >= max(limit.multipliedReportingOverflow(by: 2).partialValue, 256) { cut() }
+        if kept.count / 2 >= max(limit, 128) { cut() }
     }
 
     private mutating func cut() {

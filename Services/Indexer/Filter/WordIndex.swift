@@ -4,7 +4,7 @@ import CVectorKernel
 struct WordIndex {
     /// Hits are looked at so many at a time.
     private static let run = 1024
-    private let rule: TextRule
+    let rule: TextRule
     private var vocabulary = StringDictionary()
     /// Beside the vocabulary: how often each word comes.
     private var frequencies: [UInt32] = []
