@@ -1,8 +1,15 @@
 """Search by words, by meaning and by both, through six real processes."""
+import os
+import sys
+
 import pytest
-from conftest import MODEL
+from conftest import MODEL, ROOT
 from suite import request
+from test_model_change import wait_until
 from test_pipeline import catalogue, csv_source, write_file
+
+sys.path.insert(0, os.path.join(ROOT, "deploy", "bench", "relevance"))
+import relevance  # noqa: E402
 
 BOLTS = """id;sku;name;description;category;price
 B-1;AB-1234/X;Hex bolt M8x40, zinc;Galvanised, 12mm head;Bolts;1
@@ -112,7 +119,24 @@ def test_a_collection_without_lexical_vectors_is_searched_by_meaning(suite):
     refused = suite.call("POST", "/api/search", {"collection": "old", "query": "cup", "mode": "lexical"})
     assert refused.status == 409 and "rebuild" in refused.text, refused
 
+    suite.expect("POST", "/api/collections/old/rebuild", {})    # with the same model: nothing is embedded again
+    wait_until("the new version is complete", lambda: suite.expect("GET", "/api/collections/old/rebuild")["ready"], 60)
+    suite.expect("POST", "/api/collections/old/switch")
+    answer = suite.search("old", "travel mug", mode="lexical")
+    assert answer["mode"] == "lexical" and "mug" in answer["hits"][0]["payload"]["name"].lower(), answer
+
 
 @pytest.mark.skipif(not MODEL, reason="needs the language model")
 def test_a_paraphrase_is_not_drowned_by_its_words(suite, bolts):
     assert "B-3" in keys(suite.search("bolts", "make the wireless network stronger", limit=2))
+
+
+@pytest.mark.skipif(not (os.environ.get("REAL_PRODUCTS") and MODEL), reason="REAL_PRODUCTS names no file")
+def test_both_together_find_better_than_either_alone(suite):
+    path = os.environ["REAL_PRODUCTS"]
+    collection = relevance.fill(suite, path)
+    figures = relevance.evaluate(suite, collection, relevance.read_products(path), relevance.load())
+    for chosen in ("development", "report"):
+        found = {mode: figures[chosen, mode, "all"][0] for mode in relevance.MODES}
+        print(chosen, found)
+        assert found["hybrid"] > max(found["semantic"], found["lexical"]), (chosen, found)

@@ -111,10 +111,10 @@ def search(suite, collection):
     for query in SEARCHES:
         answer = suite.search(collection, query, limit=3)
         print(f"\n  “{query}”  ({answer['tookMs']} ms)")
-        for hit in answer["hits"]:
+        for place, hit in enumerate(answer["hits"], 1):
             payload = hit["payload"]
-            print(f"    {hit['score']:.3f}  {payload['name']}")
-            print(f"           {payload['description'][:100]}")
+            print(f"    {place}. {payload['name']}")
+            print(f"       {payload['description'][:100]}")
 
 
 def watch(suite):
