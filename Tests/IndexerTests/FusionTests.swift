@@ -162,6 +162,35 @@ struct CollectionQueryTests {
         #expect(try await found(diverse, using: "lexical") == ["3 4.0", "2 1.0", "1 1.0", "5 2.0"])
     }
 
+    @Test func aFormulaScoresWhatThePrefetchesFound() async throws {
+        func found(_ formula: JSONValue, defaults: JSONObject = [:]) async throws -> [String] {
+            let formula = try Formula(["formula": formula, "defaults": .object(defaults)])
+            let request = QueryRequest(prefetch: [Self.semantic, Self.lexical], query: .formula(formula))
+            return try await store.query(request, in: "c").map { "\($0.id) \($0.score ?? .nan)" }
+        }
+        // By text: 1, 0.9, 0.5, 0. By lexical: 3 of point 3, 2 of 5, 1 of 1.
+        let odd: JSONValue = ["key": "odd", "match": ["value": true]]
+        let sum: JSONValue = ["sum": ["$score[0]", ["mult": [2, "$score[1]"]], odd]]
+        #expect(try await found(sum) == ["3 7.5", "5 5.0", "1 4.0", "2 0.9", "4 0.0"])
+        #expect(
+            try await found(["max": ["$score", "$score[7]"]], defaults: ["$score[7]": 0.75])
+                == ["1 1.0", "2 0.9", "3 0.75", "4 0.75", "5 0.75"])
+        await #expect(throws: StoreError.wrongInput("No value found for price in the payload nor the formula defaults"))
+        {
+            try await found("price")
+        }
+        #expect(try await found(["neg": "price"], defaults: ["price": 2]).count == 5)
+        await #expect(throws: StoreError.wrongInput("The expression 1.0/0.0 produced a non-finite number")) {
+            try await found(["div": ["left": 1, "right": "$score[9]"]])
+        }
+        #expect(try await found(["div": ["left": 1, "right": 0, "by_zero_default": 3]])[0] == "1 3.0")
+        for bad: JSONValue in [
+            nil, ["max": []], "$score[x]", ["exp_decay": ["x": 1, "midpoint": 1]], ["what": 1],
+        ] {
+            #expect(throws: (any Error).self) { try Formula(["formula": bad]) }
+        }
+    }
+
     @Test func aThresholdLeavesEqualScoresOut() async throws {
         var request = QueryRequest(query: .near([1: 1]), using: "lexical")
         request.scoreThreshold = 1

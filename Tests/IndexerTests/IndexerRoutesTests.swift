@@ -141,7 +141,7 @@ struct IndexerRoutesTests {
         ),
         (
             "POST", "/collections/c/points/query", ["query": ["formula": ["sum": []]]], 400,
-            "Bad request: query: formula is not supported"
+            "Bad request: cannot apply Formula without prefetches"
         ),
         (
             "POST", "/collections/c/points/query", ["query": [1, 2], "filter": ["most": 1]], 400,

@@ -27,7 +27,9 @@ def vectors(draw):
 
 
 def payload(draw, number):
-    return {"n": number, "price": round(draw.uniform(0, 100), 3), "colour": draw.choice(["red", "green", "blue"])}
+    return {"n": number, "price": round(draw.uniform(0, 100), 3), "colour": draw.choice(["red", "green", "blue"]),
+            "place": {"lon": draw.uniform(-170, 170), "lat": draw.uniform(-80, 80)}, "day": f"2024-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}T10:00:00Z",
+            "sizes": numbers(draw, draw.choice([1, 1, 2]))}
 
 
 @pytest.fixture
@@ -96,6 +98,27 @@ def by_examples(draw, ids, name, kinds=("recommend", "best", "sum", "discover", 
     return models.RecommendQuery(recommend=models.RecommendInput(positive=examples(1), negative=examples(0), strategy=strategy))
 
 
+def expression(draw, depth=3):
+    """Of a formula; some have no value for some points."""
+    if depth == 0 or draw.random() < 0.2:
+        return draw.choice([
+            draw.uniform(-2, 3), "$score", "$score[1]", "price", "n", "missing", "sizes",
+            models.FieldCondition(key="colour", match=models.MatchValue(value="red")), models.HasIdCondition(has_id=list(range(100))),
+            models.DatetimeKeyExpression(datetime_key="day"), models.DatetimeExpression(datetime="2024-06-01T00:00:00Z"),
+            models.GeoDistance(geo_distance=models.GeoDistanceParams(origin=models.GeoPoint(lon=13.4, lat=52.5), to="place"))])
+
+    def inner():
+        return expression(draw, depth - 1)
+    decay = models.DecayParamsExpression(x=inner(), target=draw.choice([None, inner()]), scale=draw.choice([None, 0.5, 30]), midpoint=draw.choice([None, 0.2]))
+    return draw.choice([
+        models.MultExpression(mult=[inner(), inner()]), models.SumExpression(sum=[inner(), inner(), inner()]), models.NegExpression(neg=inner()),
+        models.AbsExpression(abs=inner()), models.SqrtExpression(sqrt=models.AbsExpression(abs=inner())), models.LnExpression(ln=models.AbsExpression(abs=inner())),
+        models.Log10Expression(log10=models.SumExpression(sum=[1, models.AbsExpression(abs=inner())])), models.MaxExpression(max=[inner(), inner()]),
+        models.MinExpression(min=[inner(), inner()]), models.PowExpression(pow=models.PowParams(base=inner(), exponent=draw.choice([0.5, 2]))),
+        models.DivExpression(div=models.DivParams(left=inner(), right=inner(), by_zero_default=draw.choice([None, 7]))),
+        models.LinDecayExpression(lin_decay=decay), models.ExpDecayExpression(exp_decay=decay), models.GaussDecayExpression(gauss_decay=decay)])
+
+
 def threshold(draw, name):
     return round(draw.uniform(0.2, 2), 3) if draw.random() < 0.15 else None
 
@@ -160,6 +183,37 @@ def test_random_queries_find_what_the_client_s_engine_finds(both, seed):
             same(found, expected)
         except AssertionError as difference:
             raise AssertionError(f"seed {seed}, query {number}: {arguments}\nfound {found[:5]}\nexpected {expected[:5]}") from difference
+
+
+def answer(one, arguments):
+    try:
+        return one.query_points("c", **arguments).points
+    except (UnexpectedResponse, ValueError, OverflowError) as refusal:
+        assert not isinstance(refusal, UnexpectedResponse) or refusal.status_code == 400, refusal
+        return None
+
+
+def test_formulas_score_what_prefetches_found(both):
+    draw = random.Random(11)
+    fill(both, draw)
+    ids = {name: holders(both, name) for name in [*DENSE, *SPARSE]}
+    compared = 0
+    for number in range(2 * QUERIES):
+        prefetch = []
+        for _ in range(draw.randint(1, 2)):
+            query, using = nearest(draw, ids)
+            prefetch.append(models.Prefetch(query=query, using=using, limit=draw.choice([5, 30])))
+        formula = models.FormulaQuery(formula=expression(draw), defaults=draw.choice([{}, {"missing": 0.5, "$score[1]": 0.1}]))
+        arguments = {"query": formula, "prefetch": prefetch, "limit": draw.choice([3, 50]), "query_filter": some_filter(draw), "with_payload": True}
+        expected, found = (answer(one, arguments) for one in both)
+        assert (found is None) == (expected is None), f"query {number}: {arguments}\nfound {found}\nexpected {expected}"
+        if expected is not None:
+            compared += len(expected) > 0
+            try:
+                same(found, expected)
+            except AssertionError as difference:
+                raise AssertionError(f"query {number}: {arguments}\nfound {found[:5]}\nexpected {expected[:5]}") from difference
+    assert compared > QUERIES / 2
 
 
 def test_points_carry_the_vectors_that_they_were_given(both):

@@ -542,7 +542,7 @@ def test_what_older_clients_send(cities):
     ("/query", {"query": VECTORS[1], "with_payload": {"includes": ["a"]}}, 400, "Format error in JSON body: with_payload"),
     ("/query", {"query": [[1, 2], [3, 4]]}, 400, "multivector"),
     ("/query", {"query": {"text": "words", "model": "m"}}, 400, "inference"),
-    ("/query", {"query": {"formula": {"sum": [1, 2]}}, "prefetch": {"query": 1}}, 400, "formula"),
+    ("/query", {"query": {"formula": {"sum": [1, "nothing"]}}, "prefetch": {"query": 1}}, 400, "No value found for nothing"),
     ("/query", {"query": VECTORS[1], "shard_key": "a"}, 400, "shard_key"),
     ("/query/groups", {"query": VECTORS[1]}, 400, "Format error in JSON body: missing field `group_by`"),
     ("/query/batch", {"searches": [{"query": VECTORS[1]}, {"query": VECTORS[1], "limit": 0}]}, 422, "[searches[1].internal.limit: value 0"),

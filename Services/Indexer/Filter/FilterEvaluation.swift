@@ -68,7 +68,8 @@ struct FilterEvaluation {
         switch condition {
         case .hasID(let ids): for id in ids { if let slot = located[id] { set[slot] = true } }
         case .hasVector(let name):
-            guard let position = vectorNames.firstIndex(of: name) else { break }
+            // A vector that is younger than the snapshot is no point's.
+            guard let position = vectorNames.firstIndex(of: name), position < snapshot.present.count else { break }
             set = snapshot.present[position]
         case .slice(let index, let total):
             snapshot.live.forEachSlot { slot in

@@ -59,7 +59,7 @@ enum GeoArea: Sendable {
     }
 
     /// Haversine. Units: metres.
-    private static func distance(_ one: GeoPoint, _ other: GeoPoint) -> Double {
+    static func distance(_ one: GeoPoint, _ other: GeoPoint) -> Double {
         let (latitude1, latitude2) = (one.latitude * .pi / 180, other.latitude * .pi / 180)
         let north = sin((latitude2 - latitude1) / 2)
         let east = sin((other.longitude - one.longitude) * .pi / 360)

@@ -97,6 +97,7 @@ struct QdrantBody {
                 ["rrf": .object(rrf(k, weights))]
             }
         case .fusion(.dbsf): ["fusion": "dbsf"]
+        case .formula(let formula): .object(formula.json)
         case .orderBy(let order): ["order_by": orderBy(order)]
         case .sample: ["sample": "random"]
         }

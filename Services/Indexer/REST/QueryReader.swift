@@ -64,6 +64,9 @@ struct QueryReader {
                 throw RequestError.bad("Can't use score_threshold with an order_by query.")
             }
         }
+        if case .formula? = stage.query, stage.prefetch.isEmpty {
+            throw RequestError.bad("cannot apply Formula without prefetches")
+        }
         guard case .fusion(let fusion)? = stage.query else { return }
         if !stage.using.isEmpty {
             throw RequestError.bad("Fusion queries cannot be combined with the 'using' field.")
@@ -124,9 +127,8 @@ struct QueryReader {
             return .fusion(.rrf(k: try rrf.count("k", from: 1) ?? 2, weights: weights))
         }
         if try body.choice("sample", ["random": true]) != nil { return .sample }
-        for kind in ["formula", "relevance_feedback"] where object[kind] != nil {
-            throw RequestError.unsupported(path, kind)
-        }
+        if object["formula"] != nil { return .formula(try Formula(object)) }
+        if object["relevance_feedback"] != nil { throw RequestError.unsupported(path, "relevance_feedback") }
         _ = try await target(value, path, using: using, lookup)  // says what is wrong with it
         throw RequestError.format(path, "is no query")
     }

@@ -19,7 +19,8 @@ struct CollectionQuery: Sendable {
         var root = Prefetch(
             prefetch: request.prefetch, query: request.query, using: request.using, filter: request.filter,
             scoreThreshold: request.scoreThreshold, exact: request.exact, idfCorpus: request.idfCorpus)
-        if case .diverse(let target, let diversity, nil)? = request.query {  // of so many candidates, whatever the offset
+        // Of so many candidates, whatever the offset.
+        if case .diverse(let target, let diversity, nil)? = request.query {
             root.query = .diverse(target, diversity: diversity, candidates: request.limit)
         }
         let (end, overflow) = request.offset.addingReportingOverflow(request.limit)
@@ -46,8 +47,10 @@ struct CollectionQuery: Sendable {
             inner = Scope(filter: merged, mask: try matches(merged))
         }
         if level.prefetch.isEmpty {
-            if case .fusion? = level.query {
-                throw StoreError.wrongInput("A fusion needs prefetches: there is nothing to fuse")
+            switch level.query {
+            case .fusion?, .formula?:
+                throw StoreError.wrongInput("A fusion or formula needs prefetches: there is nothing to score")
+            default: break
             }
             return try await base(level, inner.mask)
         }
@@ -59,6 +62,11 @@ struct CollectionQuery: Sendable {
         for prefetch in level.prefetch { lists.append(try await hits(of: prefetch, in: inner)) }
         if case .fusion(let fusion) = query {
             return fusion.fused(lists).prefix(level.limit).filter { hit in
+                level.scoreThreshold.map { hit.score >= $0 } ?? true
+            }
+        }
+        if case .formula(let formula) = query {
+            return try scored(lists, by: formula).prefix(level.limit).filter { hit in
                 level.scoreThreshold.map { hit.score >= $0 } ?? true
             }
         }
@@ -93,8 +101,22 @@ struct CollectionQuery: Sendable {
         case .context(let pairs)?: return try await scored(.context, pairs.flatMap(\.both), level, mask, limit)
         case .orderBy(let order)?: return try ordered(order, mask, limit)
         case .sample?: return sample(mask, limit)
-        case .fusion?: preconditionFailure("a fusion has prefetches")
+        case .fusion?, .formula?: preconditionFailure("fusions and formulas have prefetches")
         }
+    }
+
+    private func scored(_ lists: [[Hit]], by formula: Formula) throws -> [Hit] {
+        let scores = lists.map { Dictionary($0.map { ($0.slot, $0.score) }) { first, _ in first } }
+        let conditions = try formula.conditions.map(matches)
+        var seen = Set<Int>()
+        var hits: [Hit] = []
+        for hit in lists.joined() where seen.insert(hit.slot).inserted {
+            let evaluation = FormulaEvaluation(
+                formula: formula, scores: scores, matches: conditions, slot: hit.slot,
+                payload: try Payload.parse(snapshot.view.payload(of: hit.slot)))
+            hits.append(Hit(slot: hit.slot, score: try evaluation.score()))
+        }
+        return hits.bestFirst()
     }
 
     // MARK: - Without vectors: the score says nothing, Qdrant's is 1
@@ -278,9 +300,24 @@ extension Query {
             case .recommend(let positive, let negative, _): positive + negative
             case .discover(let target, let context): [target] + context.flatMap(\.both)
             case .context(let pairs): pairs.flatMap(\.both)
-            case .fusion, .orderBy, .sample: []
+            case .fusion, .formula, .orderBy, .sample: []
             }
         return targets.compactMap { if case .point(let id) = $0 { id } else { nil } }
+    }
+}
+
+extension Query {
+    /// The points that a formula's conditions name.
+    fileprivate var conditionIDs: Set<PointID> {
+        guard case .formula(let formula) = self else { return [] }
+        return formula.conditions.reduce(into: []) { $0.formUnion($1.ids) }
+    }
+}
+
+extension [CollectionQuery.Hit] {
+    /// Of equals the one that came first: `sort` alone promises no order.
+    func bestFirst() -> [CollectionQuery.Hit] {
+        enumerated().sorted { ($0.element.score, $1.offset) > ($1.element.score, $0.offset) }.map(\.element)
     }
 }
 
@@ -288,6 +325,7 @@ extension QueryRequest {
     /// All that it and its filters mention: the caller looks up where they are.
     var ids: Set<PointID> {
         var ids = Set(query?.ids ?? []).union(filter?.ids ?? []).union(idfCorpus?.ids ?? [])
+        ids.formUnion(query?.conditionIDs ?? [])
         for prefetch in prefetch { prefetch.collect(&ids) }
         return ids
     }
@@ -296,6 +334,7 @@ extension QueryRequest {
 extension Prefetch {
     fileprivate func collect(_ ids: inout Set<PointID>) {
         ids.formUnion(query?.ids ?? [])
+        ids.formUnion(query?.conditionIDs ?? [])
         ids.formUnion(filter?.ids ?? [])
         ids.formUnion(idfCorpus?.ids ?? [])
         for prefetch in prefetch { prefetch.collect(&ids) }

@@ -109,9 +109,11 @@ actor CollectionWriter {
         try checkUsable()
         let added = configuration.columns.filter { !segment.columns.contains($0) }
         let removed = segment.columns.filter { !configuration.columns.contains($0) }
-        for column in added { try segment.add(column) }
-        do { try save() } catch {
-            for column in added { segment.remove(column) }
+        do {
+            for column in added { try segment.add(column) }
+            try save()
+        } catch {
+            for column in added where segment.columns.contains(column) { segment.remove(column) }
             throw error
         }
         for column in removed { segment.remove(column) }

@@ -15,9 +15,7 @@ extension Fusion {
                 }
             }
         }
-        // A stable order: `sort` alone promises none.
-        return scored.enumerated().sorted { ($0.element.score, $1.offset) > ($1.element.score, $0.offset) }
-            .map(\.element)
+        return scored.bestFirst()
     }
 
     private func scores(of list: [CollectionQuery.Hit], number: Int) -> [Float] {

@@ -42,6 +42,8 @@ enum Query: Sendable {
     /// On the right side of all pairs, or little on the wrong one.
     case context([ContextPair])
     case fusion(Fusion)
+    /// Scores what the prefetches found.
+    case formula(Formula)
     case orderBy(OrderBy)
     /// Points at random.
     case sample
