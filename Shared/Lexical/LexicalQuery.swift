@@ -97,12 +97,7 @@ struct QuerySink: Tokenizer.Sink {
         join()
         if found.count == 1 { codes.formUnion(shortCodes) }
         var query = LexicalQuery()
-        let spoken = found.count {
-            let word = String(decoding: $0.bytes, as: UTF8.self)
-            return $0.isStopWord ? !StopWords.connectives.contains(word) : StopWords.spoken.contains(word)
-        }
-        let content = found.count { !$0.isStopWord }
-        query.isSentence = spoken >= 2 || spoken >= 1 && content >= 4 || content >= 7
+        query.isSentence = isSentence
         for (term, weight) in weights.sorted(by: { $0.key < $1.key }) {
             query.terms.indices.append(term)
             query.terms.values.append(weight)
@@ -112,5 +107,14 @@ struct QuerySink: Tokenizer.Sink {
             }
         }
         return query
+    }
+    /// Two words that only stand in sentences, one in a longer query, or any small word between four others ("shoes for muddy mountain
+    /// paths"), or simply many words.
+    private var isSentence: Bool {
+        let small = found.filter(\.isStopWord).map { String(decoding: $0.bytes, as: UTF8.self) }
+        let content = found.filter { !$0.isStopWord }.map { String(decoding: $0.bytes, as: UTF8.self) }
+        let spoken =
+            small.count { !StopWords.connectives.contains($0) } + content.count { StopWords.spoken.contains($0) }
+        return spoken >= 2 || (spoken >= 1 || !small.isEmpty) && content.count >= 4 || content.count >= 7
     }
 }

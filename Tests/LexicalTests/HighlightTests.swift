@@ -46,7 +46,9 @@ struct HighlightTests {
 
     @Test(arguments: [
         ("wireless mouse", false), ("case for tablet with stand", false), ("cable de red para portatil", false),
-        ("keeps drinks hot on my commute", true), ("make hot water for tea quickly", true), ("algo que mantenga caliente el cafe", true),
+        ("keeps drinks hot on my commute", true), ("make hot water for tea quickly", true),
+        ("shoes for muddy mountain paths", true), ("shoes for women", false),
+        ("algo que mantenga caliente el cafe", true),
         ("AB-1234/X", false), ("15 inch laptop 16 gb ram 512 gb ssd windows", true),
     ])
     func sentencesAreToldFromKeyWords(_ query: String, _ isSentence: Bool) {
