@@ -292,8 +292,11 @@ def test_queries(filled):
     for options in [{"using": "text", "query": models.RecommendQuery(recommend=models.RecommendInput(positive=known[:2], negative=known[2:3]))},
                     {"using": "words", "query": models.RecommendQuery(recommend=models.RecommendInput(positive=[sparse(random.Random(9))]))}]:
         filled.same(lambda client: client.query_points("c", **options))
-    both = filled.do(lambda client: {point.id for point in client.query_points("c", query=models.SampleQuery(sample="random"), limit=COUNT).points})
-    assert both[0] == both[1]
+    for options in [{}, {"offset": 10}]:
+        both = filled.do(lambda client: {point.id for point in client.query_points("c", query=models.SampleQuery(sample="random"), limit=COUNT, **options).points})
+        assert both[0] == both[1]
+    alone = models.Filter(must=[models.HasIdCondition(has_id=known[:1])])
+    filled.same(lambda client: client.search_matrix_offsets("c", query_filter=alone, using="text").model_dump())
 
 
 def test_queries_by_examples(filled):
@@ -334,6 +337,9 @@ def test_groups(filled):
         best = [[[hit.score for hit in group.hits] for group in found] for found in groups]
         assert_alike(best[0], best[1])
         assert {group.id for group in groups[0]} == {group.id for group in groups[1]}
+    full = filled.do(lambda client: client.query_points_groups(
+        "c", prefetch=models.Prefetch(query=target, using="text", limit=20), query=target, using="text", group_by="city", group_size=20, limit=3).groups)
+    assert_alike(*[[[hit.score for hit in group.hits] for group in found] for found in full])
     authors = [models.PointStruct(id=id, vector={}, payload={"name": f"side {id}"}) for id in range(5)]
     filled.do(lambda client: client.create_collection("sides", vectors_config={}))
     filled.do(lambda client: client.upsert("sides", authors))

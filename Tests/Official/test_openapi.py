@@ -623,6 +623,9 @@ def test_unknown_collections_and_what_is_not_supported(wire):
     for method, path in [("POST", "/snapshots"), ("GET", "/collections/c/snapshots"), ("PUT", "/collections/c/shards"), ("GET", "/quotas")]:
         refused = wire.send(method, path, {} if method != "GET" else None)
         assert refused.status == 400 and "not supported" in refused.error, refused.text
+    for method, path in [("POST", "/cluster/recover"), ("DELETE", "/cluster/peer/1")]:
+        refused = wire.send(method, path)
+        assert refused.status == 405 and "standalone mode" in refused.error, refused.text
     assert wire.send("GET", "/no/such/path").error.startswith("Not found: ")
 
 

@@ -30,8 +30,9 @@ private struct DistanceMatrix {
                 exact: true)
             rows.append(try await store.query(nearest, in: collection).map { ($0.id, $0.score ?? 0) })
         }
-        self.ids = ids
-        self.rows = rows
+        // As Qdrant: a point alone has no distances, and is not told of.
+        self.ids = ids.count > 1 ? ids : []
+        self.rows = ids.count > 1 ? rows : []
     }
     private static let maximumSample = 2000
 }

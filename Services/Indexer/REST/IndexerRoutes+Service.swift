@@ -75,11 +75,12 @@ extension IndexerRoutes {
     }
 }
 
-/// Operations of Qdrant that this store does not have: they answer 400 and say so.
+/// Operations of Qdrant that this store does not have: they say so, with 400, or with 405 as a Qdrant without peers does.
 struct UnsupportedOperation {
     var method: String
     var path: String
     var subject: String
+    var status = 400
 
     static let all: [UnsupportedOperation] = {
         let collection = "/collections/:collection"
@@ -106,13 +107,17 @@ struct UnsupportedOperation {
                 [
                     ("GET", collection + "/shards"), ("PUT", collection + "/shards"),
                     ("POST", collection + "/shards/delete"), ("POST", collection + "/cluster"),
-                    ("GET", "/cluster/telemetry"), ("POST", "/cluster/recover"), ("DELETE", "/cluster/peer/:peer"),
+                    ("GET", "/cluster/telemetry"),
                 ])
+            + [("POST", "/cluster/recover"), ("DELETE", "/cluster/peer/:peer")].map {
+                UnsupportedOperation(method: $0.0, path: $0.1, subject: "peers: standalone mode", status: 405)
+            }
             + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])
             + several("optimizations", [("GET", collection + "/optimizations")])
     }()
 
     @Sendable func refuse(_ request: HTTPRequest) throws -> HTTPResponse {
-        throw RequestError.bad("\(subject): not supported by the embedded store")
+        throw RequestError(
+            status: status, description: "Bad request: \(subject): not supported by the embedded store")
     }
 }

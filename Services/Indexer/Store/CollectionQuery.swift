@@ -25,7 +25,10 @@ struct CollectionQuery: Sendable {
         }
         let (end, overflow) = request.offset.addingReportingOverflow(request.limit)
         root.limit = overflow ? .max : end
-        return Array(try await hits(of: root, in: Scope(filter: nil, mask: snapshot.live)).dropFirst(request.offset))
+        let found = try await hits(of: root, in: Scope(filter: nil, mask: snapshot.live))
+        // As Qdrant: what is drawn at random has no first ones to leave out.
+        if case .sample? = request.query { return Array(found.prefix(request.limit)) }
+        return Array(found.dropFirst(request.offset))
     }
 
     /// What a level of the query may find: the filters of the levels above, merged, and their slots.

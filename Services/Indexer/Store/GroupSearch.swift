@@ -4,7 +4,8 @@ import WireProtocol
 /// several values is in several groups; one with any value but texts and integers is in none, as in Qdrant.
 ///
 /// Without prefetches the answer is exact: queries are repeated without the groups that are known until there are enough, then for
-/// those alone that are not full. With prefetches there is one query: it fuses ranks, which other filters would change.
+/// those alone that are not full. With prefetches there is one query, for what it fuses are ranks, which other filters would
+/// change; groups that a vector scores anew are filled all the same, as in Qdrant.
 struct GroupSearch {
     typealias Hit = CollectionQuery.Hit
     let request: GroupsRequest
@@ -56,7 +57,7 @@ struct GroupSearch {
             if !isRepeatable || hits.count < limit || groups.count == request.groups { break }
             if groups.count == known.count { limit = grown(limit) }
         }
-        if isRepeatable { try await fill(&groups) }
+        if isRepeatable || request.query.isRescored { try await fill(&groups) }
         return groups.map { (id: $0.key.json, hits: $0.hits) }
     }
 
@@ -139,6 +140,8 @@ struct GroupSearch {
 }
 
 extension QueryRequest {
+    /// Prefetches only choose the points that a vector scores.
+    fileprivate var isRescored: Bool { if case .nearest? = query { !prefetch.isEmpty } else { false } }
     fileprivate var isRandom: Bool { if case .sample? = query { true } else { false } }
 }
 
