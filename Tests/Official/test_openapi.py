@@ -667,6 +667,8 @@ def test_strict_mode_forbids_what_its_settings_name(cities):
     assert answers[0].ok and all(answer.status == 429 and "Read rate limit exceeded, retry later" in answer.error for answer in answers[1:])
     strict(enabled=False)
     assert query(limit=50, params={"exact": True}).ok
+    strict(read_rate_limit=1)
+    assert query(limit=1).ok, "settings that are set again begin anew"
 
 
 # Service

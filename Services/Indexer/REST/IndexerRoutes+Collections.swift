@@ -48,14 +48,18 @@ extension IndexerRoutes {
 
     @Sendable func updateCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
-        try await store.updateCollection(request.collection, try RequestBody(try request.json()).object)
+        let changes = try RequestBody(try request.json()).object
+        try await store.updateCollection(request.collection, changes)
+        if changes["strict_mode_config"] != nil { limits.forget(request.collection) }
         return QdrantAnswer.ok(true, since: started)
     }
 
     @Sendable func deleteCollection(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
         try await guardian.check(request, writesTo: request.collection, in: store, removal: true)
-        return QdrantAnswer.ok(.bool(try await store.deleteCollection(request.collection)), since: started)
+        let isDeleted = try await store.deleteCollection(request.collection)
+        limits.forget(request.collection)
+        return QdrantAnswer.ok(.bool(isDeleted), since: started)
     }
 
     @Sendable func collectionExists(_ request: HTTPRequest) async throws -> HTTPResponse {

@@ -181,6 +181,13 @@ final class RateLimits: Sendable {
     }
     private let buckets = Mutex<[String: Bucket]>([:])
 
+    /// A collection that is deleted, or whose strict mode is set, begins anew, as in Qdrant.
+    func forget(_ collection: String) {
+        buckets.withLock { buckets in
+            for kind in ["Read", "Write"] { buckets["\(kind) \(collection)"] = nil }
+        }
+    }
+
     /// Throws: 429. `kind`: "Read" or "Write".
     func take(_ kind: String, of collection: String, limit: Int?, cost: Int = 1) throws {
         guard let limit else { return }
