@@ -42,10 +42,13 @@ struct EmbeddedStoreTests {
         }
         for _ in 0..<20 {
             let target = zip(centres[Int.random(in: 0..<20, using: &numbers)], numbers.vector(96)).map { $0 + 0.4 * $1 }
-            let fast = try await store.query(QueryRequest(query: .near(target)), in: "c")
-            let exact = try await store.query(QueryRequest(query: .near(target), exact: true), in: "c")
-            #expect(fast.map(\.id) == exact.map(\.id))
-            #expect(fast.map(\.score) == exact.map(\.score))
+            for limit in [10, 1000] {
+                let fast = try await store.query(QueryRequest(query: .near(target), limit: limit), in: "c")
+                let exact = try await store.query(
+                    QueryRequest(query: .near(target), limit: limit, exact: true), in: "c")
+                #expect(fast.map(\.id) == exact.map(\.id))
+                #expect(fast.map(\.score) == exact.map(\.score))
+            }
         }
     }
 
