@@ -251,6 +251,39 @@ struct SparseVectorTests {
         #expect(await best(of: few) == [39_000, 16_384, 16_383])
     }
 
+    @Test func readersSeeWholeRequestsWhileTheIndexGrowsAndIsCompacted() async throws {
+        let store = try folder.open()
+        try await store.createCollection("c", Self.hybrid(idf: true))
+        let rounds = 60
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for round in 0..<rounds {
+                    // A hundred new points; the hundred before them get other terms beside the common one.
+                    let added = UInt64(round * 100)..<UInt64(round * 100 + 100)
+                    let changed = UInt64(max(0, round - 1) * 100)..<UInt64(round * 100)
+                    try await store.write(
+                        added.map { .hybrid($0, sparse: [1: 1]) }
+                            + changed.map { .hybrid($0, sparse: [1: 1, UInt32(2 + round % 5): 1]) })
+                    if round % 20 == 19 { try await store.find("c").checkpoint(compacting: true) }
+                }
+            }
+            for _ in 0..<2 {
+                group.addTask {
+                    var last = 0
+                    while last < rounds * 100 {
+                        let request = QueryRequest(query: .near([1: 1]), using: "lexical", limit: .max)
+                        let found = try await store.query(request, in: "c")
+                        #expect(found.count % 100 == 0 && found.count >= last)
+                        #expect(Set(found.map(\.id)).count == found.count)
+                        #expect(Set(found.map(\.score)).count <= 1)
+                        last = found.count
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func aDamagedSparseFileIsNoticedAndNamed() async throws {
         do {
             let store = try folder.open()
