@@ -77,7 +77,7 @@ def nearest(draw, ids):
     return (numbers(draw, DENSE[name][0]) if name in DENSE else sparse(draw)), name
 
 
-def by_examples(draw, ids, name, kinds=("recommend", "best", "sum", "discover", "mmr", "context")):
+def by_examples(draw, ids, name, kinds):
     """A query by several vectors."""
     def example():
         return draw.choice(ids[name]) if draw.random() < 0.5 else (numbers(draw, DENSE[name][0]) if name in DENSE else sparse(draw))
@@ -88,12 +88,16 @@ def by_examples(draw, ids, name, kinds=("recommend", "best", "sum", "discover", 
     def pairs():
         return [models.ContextPair(positive=example(), negative=example()) for _ in range(draw.randint(1, 3))]
     kind = draw.choice(kinds)
+    if kind == "feedback":
+        return models.RelevanceFeedbackQuery(relevance_feedback=models.RelevanceFeedbackInput(
+            target=example(), feedback=[models.FeedbackItem(example=example(), score=draw.uniform(-1, 1)) for _ in range(draw.randint(0, 3))],
+            strategy=models.NaiveFeedbackStrategy(naive=models.NaiveFeedbackStrategyParams(a=0.6, b=draw.choice([0, 1, 0.5]), c=0.3))))
     if kind == "discover":
         return models.DiscoverQuery(discover=models.DiscoverInput(target=example(), context=pairs()))
     if kind == "context":
         return models.ContextQuery(context=pairs())
     if kind == "mmr":
-        return models.NearestQuery(nearest=example(), mmr=models.Mmr(diversity=draw.choice([None, 0, 0.3, 1]), candidates_limit=draw.choice([None, 50])))
+        return models.NearestQuery(nearest=example(), mmr=models.Mmr(diversity=draw.choice([None, 0, 0.3, 1]), candidates_limit=draw.choice([5, 20])))
     strategy = {"recommend": None, "best": models.RecommendStrategy.BEST_SCORE, "sum": models.RecommendStrategy.SUM_SCORES}[kind]
     return models.RecommendQuery(recommend=models.RecommendInput(positive=examples(1), negative=examples(0), strategy=strategy))
 
@@ -151,7 +155,9 @@ def some_query(draw, ids):
         direction = draw.choice([models.Direction.ASC, models.Direction.DESC])
         arguments = {"query": models.OrderByQuery(order_by=models.OrderBy(key="price", direction=direction)), "prefetch": draw.choice([None, prefetch])}
     elif kind.startswith("examples"):
-        arguments = {"query": by_examples(draw, ids, using), "using": using, "prefetch": prefetch if kind == "examples again" else None}
+        # The client's engine has no feedback on sparse vectors.
+        kinds = ("recommend", "best", "sum", "discover", "mmr", "context") + (() if using in SPARSE else ("feedback", "feedback"))
+        arguments = {"query": by_examples(draw, ids, using, kinds), "using": using, "prefetch": prefetch if kind == "examples again" else None}
     elif kind == "id":
         arguments = {"query": None}
     return arguments | {"query_filter": some_filter(draw), "limit": draw.choice([1, 5, 20, 400]), "offset": draw.choice([0, 0, 3]),

@@ -89,6 +89,15 @@ struct QdrantBody {
             ]
         case .discover(let target, let context):
             ["discover": ["target": example(target), "context": .array(context.map(pair))]]
+        case .feedback(let feedback):
+            [
+                "relevance_feedback": [
+                    "target": example(feedback.target),
+                    "feedback": .array(
+                        feedback.items.map { ["example": example($0.example), "score": number($0.score)] }),
+                    "strategy": ["naive": ["a": number(feedback.a), "b": number(feedback.b), "c": number(feedback.c)]],
+                ]
+            ]
         case .context(let pairs): ["context": .array(pairs.map(pair))]
         case .fusion(.rrf(let k, let weights)):
             if k == defaultK, weights == nil {

@@ -196,7 +196,7 @@ extension IndexerDocument {
             "prefetch": oneOf(reference("Prefetch"), list(reference("Prefetch"))),
             "query": [
                 "description":
-                    "A vector, a sparse vector, a point's id, or an object: nearest (with mmr), recommend, discover, context, order_by, fusion (rrf, dbsf), rrf ({k, weights}), formula (over prefetches), sample (random). None: points in order of ids."
+                    "A vector, a sparse vector, a point's id, or an object: nearest (with mmr), recommend, discover, context, relevance_feedback, order_by, fusion (rrf, dbsf), rrf ({k, weights}), formula (over prefetches), sample (random). None: points in order of ids."
             ],
             "using": described("The vector's name", ["string"]),
             "lookup_from": object(["collection"], ["collection": text, "vector": text]),

@@ -128,7 +128,9 @@ struct QueryReader {
         }
         if try body.choice("sample", ["random": true]) != nil { return .sample }
         if object["formula"] != nil { return .formula(try Formula(object)) }
-        if object["relevance_feedback"] != nil { throw RequestError.unsupported(path, "relevance_feedback") }
+        if let feedback = try body.inner("relevance_feedback") {
+            return .feedback(try await self.feedback(feedback, using: using, lookup))
+        }
         _ = try await target(value, path, using: using, lookup)  // says what is wrong with it
         throw RequestError.format(path, "is no query")
     }
@@ -258,6 +260,27 @@ extension QueryReader {
         }
         guard let target else { return .context(context) }
         return .discover(target: try await found([target], using: using, lookup)[0], context: context)
+    }
+
+    /// `{"target", "feedback": [{"example", "score"}], "strategy": {"naive": {"a", "b", "c"}}}`
+    private func feedback(_ body: RequestBody, using: String, _ lookup: Lookup?) async throws -> RelevanceFeedback {
+        guard let naive = try body.inner("strategy")?.inner("naive") else { throw body.missing("strategy") }
+        func number(_ name: String, of body: RequestBody) throws -> Float {
+            guard let number = try body.number(name) else { throw body.missing(name) }
+            return number
+        }
+        let (a, b, c) = (try number("a", of: naive), try number("b", of: naive), try number("c", of: naive))
+        if b < 0 { throw RequestError.validation(naive.place("b"), "value \(b) invalid, must be 0 or larger") }
+        let target = try Self.example(try body.required("target"), body.place("target"))
+        let items = try body.list("feedback") ?? []
+        let examples = try items.map { try Self.example(try $0.required("example"), $0.place("example")) }
+        let scores = try items.map { try number("score", of: $0) }
+        let found = try await found([target] + examples, using: using, lookup)
+        return RelevanceFeedback(
+            target: found[0],
+            items: zip(found.dropFirst(), scores).map { RelevanceFeedback.Item(example: $0, score: $1) }, a: a, b: b,
+            c: c
+        )
     }
 
     /// `{"nearest", "mmr": {"diversity", "candidates_limit"}}`

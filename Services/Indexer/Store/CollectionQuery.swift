@@ -101,6 +101,8 @@ struct CollectionQuery: Sendable {
             return try await scored(.sumScores(positive: positive.count), positive + negative, level, mask, limit)
         case .discover(let target, let context)?:
             return try await scored(.discover, [target] + context.flatMap(\.both), level, mask, limit)
+        case .feedback(let feedback)?:
+            return try await scored(.weighted(feedback.weights), feedback.examples, level, mask, limit)
         case .context(let pairs)?: return try await scored(.context, pairs.flatMap(\.both), level, mask, limit)
         case .orderBy(let order)?: return try ordered(order, mask, limit)
         case .sample?: return sample(mask, limit)
@@ -302,6 +304,7 @@ extension Query {
             case .nearest(let target), .diverse(let target, _, _): [target]
             case .recommend(let positive, let negative, _): positive + negative
             case .discover(let target, let context): [target] + context.flatMap(\.both)
+            case .feedback(let feedback): feedback.examples
             case .context(let pairs): pairs.flatMap(\.both)
             case .fusion, .formula, .orderBy, .sample: []
             }

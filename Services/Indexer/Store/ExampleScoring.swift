@@ -9,6 +9,9 @@ enum ExampleScoring: Sendable {
     /// Positive and negative ones in turn.
     case context
 
+    /// The sum of similarities, each times its weight.
+    case weighted([Float])
+
     func score(_ similarities: UnsafeBufferPointer<Float>) -> Float {
         switch self {
         case .bestScore(let positive):
@@ -21,6 +24,8 @@ enum ExampleScoring: Sendable {
             return Self.sum(of: similarities, from: 1) { positive, negative in
                 positive > negative ? 1 : positive == negative ? 0 : -1
             } + Self.scaledSigmoid(similarities[0])
+        case .weighted(let weights):
+            return zip(weights, similarities).reduce(0) { $0 + $1.0 * $1.1 }
         case .context:
             return Self.sum(of: similarities, from: 0) { positive, negative in
                 Self.sigmoid(min(positive - negative - Float.ulpOfOne, 0))

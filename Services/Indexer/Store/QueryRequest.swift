@@ -1,3 +1,4 @@
+import Foundation
 import WireProtocol
 
 /// One query: what to find, or what to do with what its prefetches found.
@@ -41,6 +42,8 @@ enum Query: Sendable {
     case discover(target: VectorTarget, context: [ContextPair])
     /// On the right side of all pairs, or little on the wrong one.
     case context([ContextPair])
+    /// Near the target, and more like what was scored higher than like what was scored lower.
+    case feedback(RelevanceFeedback)
     case fusion(Fusion)
     /// Scores what the prefetches found.
     case formula(Formula)
@@ -55,6 +58,35 @@ enum RecommendStrategy: String, Sendable, CaseIterable {
     /// By the nearest example: good where it is positive, bad where it is negative.
     case bestScore = "best_score"
     case sumScores = "sum_scores"
+}
+
+/// Scores that somebody gave points, to find others by. Source: `NaiveFeedbackStrategy` of `qdrant-openapi.json`: a times the similarity
+/// to the target, and for each two examples c times their difference in score to the power of b, times the difference in similarity.
+struct RelevanceFeedback: Sendable {
+    struct Item: Sendable {
+        var example: VectorTarget
+        var score: Float
+    }
+    var target: VectorTarget
+    var items: [Item]
+    var a: Float
+    var b: Float
+    var c: Float
+
+    /// The target, then the items.
+    var examples: [VectorTarget] { [target] + items.map(\.example) }
+    /// What each example's similarity counts.
+    var weights: [Float] {
+        var weights = [a] + items.map { _ in 0 }
+        for (better, first) in items.enumerated() {
+            for (worse, second) in items.enumerated() where first.score > second.score {
+                let weight = pow(first.score - second.score, b) * c
+                weights[better + 1] += weight
+                weights[worse + 1] -= weight
+            }
+        }
+        return weights
+    }
 }
 
 struct ContextPair: Sendable {
