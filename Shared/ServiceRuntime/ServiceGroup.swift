@@ -58,21 +58,48 @@ package struct ServiceGroup: Sendable {
     }
 }
 
-/// Delivers signals to a closure, outside signal context.
+/// Delivers signals to a closure, outside signal context; from its `init` on none is lost. (Dispatch's sources ignore the signal and
+/// wait for it elsewhere: one that came within moments of the start was nobody's.)
 private struct SignalSource {
-    private let sources: [any DispatchSourceSignal]
+    private let number: Int
+
+    private static let handlers = Mutex<(last: Int, all: [Int: @Sendable (Int32) -> Void])>((0, [:]))
+    /// What the signals' own handler writes to, for it may do little else; a thread reads it for the life of the process.
+    private static let writing: Int32 = {
+        var ends: [Int32] = [-1, -1]
+        precondition(pipe(&ends) == 0, "no pipe for signals")
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        Thread.detachNewThread { [reading = ends[0]] in
+            var number: UInt8 = 0
+            while true {
+                let count = read(reading, &number, 1)
+                if count == 1 {
+                    for handler in handlers.withLock({ Array($0.all.values) }) { handler(Int32(number)) }
+                } else if count == 0 || errno != EINTR {
+                    return
+                }
+            }
+        }
+        return ends[1]
+    }()
 
     init(_ signals: [Int32], handler: @escaping @Sendable (Int32) -> Void) {
-        let queue = DispatchQueue(label: "signals")
-        sources = signals.map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler { handler(number) }
-            source.resume()
-            return source
+        number = Self.handlers.withLock { handlers in
+            handlers.last += 1
+            handlers.all[handlers.last] = handler
+            return handlers.last
+        }
+        _ = Self.writing  // made before a signal can want it
+        for number in signals {
+            signal(number) { number in
+                let before = errno
+                var byte = UInt8(number)
+                _ = write(SignalSource.writing, &byte, 1)
+                errno = before
+            }
         }
     }
-    func cancel() { sources.forEach { $0.cancel() } }
+    func cancel() { Self.handlers.withLock { $0.all[number] = nil } }
 }
 
 /// Words on the command line that a service does not know.
