@@ -133,8 +133,7 @@ def test_named_vectors_aliases_and_indexes(client):
     (lambda c: c.upsert("nowhere", [models.PointStruct(id=1, vector=[1.0])]), 404, "Collection `nowhere` doesn't exist!"),
     (lambda c: c.create_collection("z", vectors_config=models.VectorParams.model_construct(size=0, distance="Dot")), 422,
      "Validation error in JSON body: [vectors.size: value 0 invalid"),
-    (lambda c: c.query_points("c", prefetch=models.Prefetch(query=[1.0] * 16), query=models.FormulaQuery(formula=models.SumExpression(sum=["$score", 1]))), 400,
-     "not supported by the embedded store"),
+    (lambda c: c.query_points("c", query=[[1.0] * 16, [2.0] * 16]), 400, "not supported by the embedded store"),
     (lambda c: c.count("c", count_filter=models.Filter(must=[models.FieldCondition(
         key="g", geo_radius=models.GeoRadius(center=models.GeoPoint(lon=1, lat=91), radius=1))])), 400, "filter.must[0].geo_radius.center"),
     (lambda c: c.count("c", count_filter=models.Filter(must=[models.FieldCondition(key="g")])), 422,
