@@ -2,14 +2,16 @@ import ServiceRuntime
 
 /// `<service> migrate up|down|status|verify`: runs it and gives true, so that `main` ends; false for any other arguments.
 ///
-/// `down` takes back the newest migration of each module, or with a number (`down 0`) everything above it.
+/// `down` takes back the newest migration of each module, or with a number (`down 0`) everything above it. `others`: what else the
+/// service can be told, for the usage text.
 /// Throws: `MigrationError`, `PostgresError`; `verify` throws at the first difference; `UsageError` for a word it does not know.
 package func runMigrationCommand(
-    arguments: [String], migrators: [Migrator], write: (String) -> Void = { print($0) }
+    arguments: [String], migrators: [Migrator], others: [String] = [], write: (String) -> Void = { print($0) }
 ) async throws -> Bool {
     let words = arguments.dropFirst().filter { !$0.hasPrefix("--") }
     guard let command = words.first else { return false }
-    let usage = UsageError(usage: "\(arguments[0]) [migrate up | down [number] | status | verify]")
+    let known = ["migrate up | down [number] | status | verify"] + others
+    let usage = UsageError(usage: "\(arguments[0]) [\(known.joined(separator: " | "))]")
     guard command == "migrate" else { throw usage }
     switch arguments.dropFirst(2).first {
     case "up":

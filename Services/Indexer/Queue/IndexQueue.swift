@@ -28,7 +28,8 @@ struct IndexQueue: Sendable {
             syncJobsMigrator(pool: pool),
             Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
         ]
-        wasMigrationCommand = try await runMigrationCommand(arguments: arguments, migrators: migrators)
+        wasMigrationCommand = try await runMigrationCommand(
+            arguments: arguments, migrators: migrators, others: TransferCommand.words.map { "\($0) ..." })
         if wasMigrationCommand { return }
         for migrator in migrators { _ = try await migrator.up() }
         try await checkQueuePolicy(of: redis, log: log)
