@@ -160,6 +160,61 @@ struct RecoveryTests {
         _ = try await fiveRequests()
         try FileManager.default.removeItem(atPath: try logFile)
         #expect(throws: StoreError.self) { try folder.open() }
+        do {
+            let store = try folder.open(.init(acceptLoss: true))
+            #expect(try await store.ids() == [])
+            await store.maintain()
+            try await store.write([.upsert(9, [0, 0, 0, 1])])
+        }
+        #expect(try await folder.open().ids() == [9])
+    }
+
+    /// Each file of a checkpoint, with a byte changed in its middle or cut off there.
+    @Test(arguments: ["slots", "pay", "vec", "bits", "manifest.json"], [false, true])
+    func damageThatIsAcceptedLeavesACollectionThatWorks(file: String, isCut: Bool) async throws {
+        let before: String
+        do {
+            let store = try folder.open()
+            try await store.createCollection("c", .unnamed(4))
+            for round in 0..<2 {
+                try await store.write(
+                    (0..<100).map { .upsert(UInt64($0), [1, 2, 3, Float($0)], ["n": JSONValue($0 + round)]) })
+            }
+            try await store.write([.delete(7)])
+            await store.maintain(force: true)
+            before = try await store.collection("c").incarnation
+        }
+        let path = try #require(
+            try (folder.files("seg-") + folder.files("live-") + folder.files("manifest")).first { $0.hasSuffix(file) })
+        let bytes = try folder.content(path)
+        // In slot 150, which is live: files are longer than what is in them.
+        let place = ["slots": 150 * 56, "pay": 1200, "vec": 150 * 16][file] ?? bytes.count / 2
+        if isCut {
+            try folder.truncate(path, to: place)
+        } else {
+            try folder.overwrite(path, at: place, with: bytes[place..<(place + 3)].map { ~$0 })
+        }
+        let error = #expect(throws: StoreError.self) { try folder.open() }
+        #expect(error?.description.contains(path) == true)
+        if file == "manifest.json" {
+            #expect(error?.description.contains("accept-loss") == false)
+            return
+        }
+        for acceptLoss in [true, false] {
+            let store = try folder.open(.init(acceptLoss: acceptLoss))
+            let ids = try await store.ids()
+            #expect(ids.count >= 40 && Set(ids).count == ids.count)
+            #expect(try await store.count(nil, in: "c") == ids.count)
+            for id in ids where id != 1000 {
+                #expect(try await store.payload(id)?.hasPrefix("{") == true)
+            }
+            #expect(try await store.collection("c").incarnation != before)
+            try await store.write([.upsert(1000, [9, 9, 9, 9])])
+            #expect(
+                try await store.query(QueryRequest(query: .near([9, 9, 9, 9]), limit: 200), in: "c").count == ids.count
+                    + (acceptLoss ? 1 : 0))
+            await store.maintain()
+        }
     }
 
     @Test func damageInASegmentIsRefusedWithTheFile() async throws {

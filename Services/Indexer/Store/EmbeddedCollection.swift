@@ -33,7 +33,7 @@ final class EmbeddedCollection: Sendable {
     static func create(
         _ name: String, _ configuration: CollectionConfiguration, in parent: String, _ surroundings: Surroundings
     ) throws -> EmbeddedCollection {
-        let incarnation = PointID(uuidHigh: .random(in: 0 ... .max), low: .random(in: 0 ... .max)).text
+        let incarnation = newIncarnation()
         let temporary = "\(parent)/.new-\(incarnation)"
         let folder = "\(parent)/\(incarnation)"
         if mkdir(temporary, 0o700) != 0 { throw StoreFile.failure("cannot create", temporary) }
@@ -44,15 +44,19 @@ final class EmbeddedCollection: Sendable {
         return try EmbeddedCollection(folder: folder, surroundings)
     }
 
+    private static func newIncarnation() -> String {
+        PointID(uuidHigh: .random(in: 0 ... .max), low: .random(in: 0 ... .max)).text
+    }
+
     init(folder: String, _ surroundings: Surroundings) throws {
         let path = "\(folder)/\(Self.descriptionFile)"
         let value: JSONValue
         do { value = try JSONReader.parse(StoreFile.content(of: path)) } catch let error as JSONError {
-            throw StoreError.damaged(file: path, offset: 0, reason: error.message)
+            throw StoreError.unreadable(file: path, reason: error.message)
         }
         guard let name = value["name"]?.string, let incarnation = value["incarnation"]?.string,
             let request = value["config"]?.object
-        else { throw StoreError.damaged(file: path, offset: 0, reason: "name, incarnation or config is missing") }
+        else { throw StoreError.unreadable(file: path, reason: "name, incarnation or config is missing") }
         let configuration = try CollectionConfiguration(
             request: request, saved: value["positions"]?.object,
             positions: value["next_position"]?.integer.map(Int.init))
@@ -63,7 +67,8 @@ final class EmbeddedCollection: Sendable {
             log: log)
         self.name = name
         self.folder = folder
-        self.incarnation = incarnation
+        // A collection that has lost something is not the one it was: who believes that it has everything must look again.
+        self.incarnation = opened.repair == nil ? incarnation : Self.newIncarnation()
         self.index = index
         pool = surroundings.pool
         let payloadSchema = value["payload_schema"]?.object ?? JSONObject()
@@ -72,6 +77,9 @@ final class EmbeddedCollection: Sendable {
         writer = CollectionWriter(
             name: name, folder: folder, configuration: configuration, index: index, syncer: surroundings.syncer,
             executor: surroundings.writers, opened: opened)
+        if self.incarnation != incarnation {
+            try Self.save(name, self.incarnation, configuration, payloadSchema: payloadSchema, in: folder)
+        }
     }
 
     private static func save(

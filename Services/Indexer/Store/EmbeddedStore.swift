@@ -70,7 +70,10 @@ final class EmbeddedStore: VectorStore {
         if access(path, F_OK) == 0 {
             let value: JSONValue
             do { value = try JSONReader.parse(StoreFile.content(of: path)) } catch let error as JSONError {
-                throw StoreError.damaged(file: path, offset: 0, reason: error.message)
+                let problem = StoreError.damaged(file: path, offset: 0, reason: error.message)
+                guard surroundings.acceptLoss else { throw problem }
+                surroundings.log.error("store.damage_accepted", ["reason": .string("\(problem)")])
+                value = [:]
             }
             for (alias, target) in value.object?.members ?? [] { catalogue.aliases[alias] = target.string }
         }

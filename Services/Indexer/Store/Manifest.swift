@@ -57,7 +57,7 @@ struct Manifest: Equatable {
         let path = "\(folder)/\(Self.fileName)"
         let value: JSONValue
         do { value = try JSONReader.parse(StoreFile.content(of: path)) } catch let error as JSONError {
-            throw StoreError.damaged(file: path, offset: 0, reason: error.message)
+            throw StoreError.unreadable(file: path, reason: error.message)
         }
         let reader = ManifestReader(path: path)
         let format = try reader.number(value, "format")
@@ -83,7 +83,7 @@ struct Manifest: Equatable {
 private struct ManifestReader {
     let path: String
 
-    private func damage(_ reason: String) -> StoreError { .damaged(file: path, offset: 0, reason: reason) }
+    private func damage(_ reason: String) -> StoreError { .unreadable(file: path, reason: reason) }
 
     func number(_ value: JSONValue?, _ name: String) throws -> Int {
         guard let number = value?[name]?.integer, number >= 0 else { throw damage("\(name) is missing") }

@@ -8,7 +8,7 @@ struct OpenedCollection {
     var log: WriteAheadLog
     var manifest: Manifest
     var sequence: UInt64
-    /// What keeps the next start from meeting a damage again that was accepted.
+    /// What keeps the next start from meeting a damage again that was accepted: something acknowledged is lost.
     var repair: Repair?
     enum Repair { case checkpoint, rewrite }
 
@@ -26,29 +26,44 @@ struct OpenedCollection {
         let manifest = try Manifest(in: folder)
         let segment = try Segment(folder: folder, generation: manifest.generation, columns: columns, create: false)
         var repair: Repair?
+        func accept(_ problem: StoreError, _ means: Repair) throws {
+            guard acceptLoss else { throw problem }
+            log.error("store.damage_accepted", ["reason": .string("\(problem)")])
+            if repair != .rewrite { repair = means }
+        }
         for extent in manifest.extents {
             // A vector that came after this extent has no checksum in it.
             for file in segment.files where extent.checksums[file.suffix] != nil {
-                let range = file.range(from: extent.start, to: extent.end)
-                if try file.checksum(range) == extent.checksums[file.suffix] { continue }
-                let problem = StoreError.damaged(
-                    file: file.file.path, offset: range.lowerBound,
-                    reason:
-                        "the checksum of slots \(extent.start.slots) to \(extent.end.slots) does not match")
-                guard acceptLoss else { throw problem }
-                repair = .rewrite
-                log.error("segment.damage_accepted", ["reason": .string("\(problem)")])
+                do throws(StoreError) {
+                    try file.check(extent)
+                } catch {
+                    try accept(error, .rewrite)
+                }
             }
         }
-        try segment.load(manifest.end)
-        Self.fill(index, from: segment, live: try Self.live(manifest, in: folder), sequence: manifest.sequence)
+        var live: Bitmap
+        do throws(StoreError) {
+            live = try Self.live(manifest, in: folder)
+        } catch {
+            try accept(error, .rewrite)
+            live = Bitmap(count: manifest.end.slots, filled: true)
+        }
+        if repair == .rewrite { try segment.fillUp(to: manifest.end) }
+        try segment.load(manifest.end, skippingDamage: repair == .rewrite)
+        if repair == .rewrite { segment.salvage(&live, writtenUpTo: manifest.sequence) }
+        Self.fill(index, from: segment, live: live, sequence: manifest.sequence)
 
         var replay = LogReplay(folder: folder, after: manifest.sequence, acceptLoss: acceptLoss, log: log)
-        let numbers = try WriteAheadLog.numbers(in: folder).filter { $0 >= manifest.firstLog }
-        guard numbers.first == manifest.firstLog, numbers.last.map({ $0 - manifest.firstLog + 1 }) == numbers.count
-        else {
-            throw StoreError.damaged(
-                file: WriteAheadLog.path(manifest.firstLog, in: folder), offset: 0, reason: "the log is missing")
+        var numbers = try WriteAheadLog.numbers(in: folder).filter { $0 >= manifest.firstLog }
+        let last = numbers.last ?? manifest.firstLog
+        if let missing = (manifest.firstLog...last).first(where: { !numbers.contains($0) }) {
+            try accept(
+                .damaged(file: WriteAheadLog.path(missing, in: folder), offset: 0, reason: "the log is missing"),
+                .checkpoint)
+            if numbers.isEmpty {
+                _ = try WriteAheadLog(last, in: folder)
+                numbers = [last]
+            }
         }
         // The next log is made before the writer turns to it, and stays empty until then.
         let used = try numbers.last { try WriteAheadLog.size($0, in: folder) > 0 } ?? numbers[0]
@@ -70,12 +85,15 @@ struct OpenedCollection {
         try Self.removeStrays(folder, manifest: manifest, columns: columns)
     }
 
-    private static func live(_ manifest: Manifest, in folder: String) throws -> Bitmap {
+    private static func live(_ manifest: Manifest, in folder: String) throws(StoreError) -> Bitmap {
         let path = "\(folder)/\(manifest.liveFileName)"
-        let bytes = try StoreFile.content(of: path)
+        let bytes: [UInt8]
+        do { bytes = try StoreFile.content(of: path) } catch {
+            throw .damaged(file: path, offset: 0, reason: "\(error)")
+        }
         let crc = bytes.withUnsafeBytes { vector_crc32c(0, $0.baseAddress, $0.count) }
         guard crc == manifest.liveChecksum, bytes.count == (manifest.end.slots + 63) / 64 * 8 else {
-            throw StoreError.damaged(file: path, offset: 0, reason: "the checksum does not match")
+            throw .damaged(file: path, offset: 0, reason: "the checksum does not match")
         }
         let words = bytes.withUnsafeBytes { raw in
             (0..<(bytes.count / 8)).map { raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }

@@ -1,4 +1,5 @@
 import CVectorKernel
+import FastJSON
 import Foundation
 
 /// 16,384 slots in memory: views of the files, and what is made from them: one-byte codes, places of sparse rows.
@@ -151,6 +152,19 @@ struct SegmentFile: Sendable {
         }
     }
 
+    /// Throws: `damaged`.
+    func check(_ extent: Manifest.Extent) throws(StoreError) {
+        let range = range(from: extent.start, to: extent.end)
+        let found: UInt32
+        do { found = try checksum(range) } catch let error as StoreError { throw error } catch {
+            throw .inputOutput("\(error)")
+        }
+        if found == extent.checksums[suffix] { return }
+        throw .damaged(
+            file: file.path, offset: range.lowerBound,
+            reason: "the checksum of slots \(extent.start.slots) to \(extent.end.slots) does not match")
+    }
+
     func checksum(_ range: Range<Int>) throws -> UInt32 {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
@@ -268,13 +282,16 @@ final class Segment: @unchecked Sendable {
     // MARK: - Opening
 
     /// Takes over what a checkpoint recorded and makes the codes and the inverted indexes again from the vectors.
-    func load(_ saved: SegmentEnd) throws {
+    func load(_ saved: SegmentEnd, skippingDamage: Bool = false) throws {
         try addBlocks(for: saved.slots)
         try addChunks(for: saved.payload)
         for (position, store) in stores.enumerated() where saved.slots > 0 {
             switch store {
             case .dense(let file, let size)?: try loadCodes(position, file, size: size, count: saved.slots)
-            case .sparse(let column)?: try loadRows(position, column, until: saved.sparse[position] ?? 0, saved.slots)
+            case .sparse(let column)?: 
+                do {
+                    try loadRows(position, column, until: saved.sparse[position] ?? 0, saved.slots)
+                } catch StoreError.damaged where skippingDamage {}  // what follows has no rows
             case nil: continue
             }
         }
@@ -315,6 +332,49 @@ final class Segment: @unchecked Sendable {
         (indices + count).withMemoryRebound(to: Float.self, capacity: count) { weights in
             column.add(slot, indices, weights, count: count)
         }
+    }
+
+    // MARK: - After damage that was accepted
+
+    /// Files that were cut off are as long again as they have to be: nobody may look behind the end of a mapped file.
+    func fillUp(to end: SegmentEnd) throws {
+        for file in files {
+            let length = file.range(from: SegmentEnd(), to: end).upperBound
+            if try file.file.size < length { try file.file.truncate(to: length) }
+        }
+    }
+
+    /// Leaves in `live` what can be read: slots that make sense, one for each point, with a payload that is an object and numbers that
+    /// are finite. A row whose numbers changed to others cannot be told.
+    func salvage(_ live: inout Bitmap, writtenUpTo sequence: UInt64) {
+        var newest: [PointID: (slot: Int, version: UInt64)] = [:]
+        let candidates = live
+        candidates.forEachSlot { slot in
+            let record = view.slot(slot)
+            guard (1...max(1, sequence)).contains(record.version), isReadable(slot, record) else {
+                live[slot] = false
+                return
+            }
+            let id = PointID(record)
+            if let other = newest[id] {
+                live[other.version > record.version ? slot : other.slot] = false
+                if other.version > record.version { return }
+            }
+            newest[id] = (slot, record.version)
+        }
+    }
+
+    private func isReadable(_ slot: Int, _ record: vector_slot) -> Bool {
+        let (start, length) = (Int(clamping: record.payload_offset), Int(record.payload_length))
+        guard record.id_kind <= 1, start <= end.payload, length <= end.payload - start,
+            start % Self.payloadChunk + length <= Self.payloadChunk,
+            length == 0 || (try? JSONReader.parse(view.payload(of: slot)))?.object != nil
+        else { return false }
+        for (position, store) in stores.enumerated() where record.vectors >> UInt64(position) & 1 == 1 {
+            guard case .dense(_, let size)? = store else { continue }
+            if vector_is_finite(view.floats(position, of: slot, size: size), size) == 0 { return false }
+        }
+        return true
     }
 
     // MARK: - Appending

@@ -20,6 +20,10 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
     /// A store elsewhere does not answer, or cannot for the moment.
     case unavailable(String)
 
+    /// Damage without which nothing of the collection can be read.
+    static func unreadable(file: String, reason: String) -> StoreError {
+        .inputOutput("\(file) cannot be read: \(reason). Restore it, or move its folder away to go on without the collection")
+    }
     static func invalid(field: String, _ reason: String) -> StoreError { .invalid(fields: ["\(field): \(reason)"]) }
 
     var description: String {
