@@ -366,7 +366,7 @@ final class Segment: @unchecked Sendable {
 
     private func isReadable(_ slot: Int, _ record: vector_slot) -> Bool {
         let (start, length) = (Int(clamping: record.payload_offset), Int(record.payload_length))
-        guard record.id_kind <= 1, start <= end.payload, length <= end.payload - start,
+        guard record.id_kind == 1 || (record.id_kind == 0 && record.id_high == 0), start <= end.payload, length <= end.payload - start,
             start % Self.payloadChunk + length <= Self.payloadChunk,
             length == 0 || (try? JSONReader.parse(view.payload(of: slot)))?.object != nil
         else { return false }
