@@ -2,7 +2,7 @@
 import os
 import re
 
-from conftest import ROOT
+from running import ROOT
 
 # Named by the contract for services that later issues fill.
 PROMISED = {

@@ -11,7 +11,7 @@ import time
 
 import ledger
 import pytest
-from conftest import BATCH_TEXTS, REQUESTS_IN_FLIGHT, RESULTS, SEED, Shop
+from running import BATCH_TEXTS, REQUESTS_IN_FLIGHT, RESULTS, SEED, Shop
 from suite import SERVICES
 
 ROWS = 2400

@@ -4,8 +4,8 @@ import time
 
 import ledger
 import pytest
-from conftest import MODEL as MODEL_FOLDER
-from conftest import PRICE, Shop
+from running import MODEL as MODEL_FOLDER
+from running import PRICE, Shop
 from embedding_stub import vector
 from suite import request
 from test_pipeline import catalogue, csv_source, write_file

@@ -6,7 +6,7 @@ import os
 import ledger
 import make_catalogue
 import pytest
-from conftest import MODEL
+from running import MODEL
 
 FIELDS = {"name": "name", "description": "description", "category": "category", "price": "price", "sku": "sku"}
 

@@ -9,7 +9,7 @@ import urllib.request
 
 import ledger
 import pytest
-from conftest import MODEL, make_suite, stub_environment
+from running import MODEL, make_suite, stub_environment
 from suite import ServiceProcess, free_port, request
 from test_faults import DELAY, HOLD, ROWS, Case, marked
 from test_pipeline import catalogue, csv_source, write_file

@@ -3,7 +3,7 @@ import os
 import sys
 
 import pytest
-from conftest import MODEL, ROOT
+from running import MODEL, ROOT
 from suite import request
 from test_model_change import wait_until
 from test_pipeline import catalogue, csv_source, write_file
