@@ -3,26 +3,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-vector_heap vector_heap_create(uint32_t capacity) {
-    vector_heap heap = {malloc(sizeof(vector_candidate) * (capacity ? capacity : 1)), 0, capacity};
-    if (!heap.items) abort();
+int vector_slot_compare(const vector_slot *a, const vector_slot *b) {
+    if (a->id_kind != b->id_kind) return a->id_kind < b->id_kind ? -1 : 1;
+    if (a->id_high != b->id_high) return a->id_high < b->id_high ? -1 : 1;
+    return a->id_low < b->id_low ? -1 : a->id_low > b->id_low;
+}
+typedef struct {
+    const vector_slot *const *blocks;
+    uint32_t shift;
+} slot_reader;
+static inline const vector_slot *record(slot_reader reader, uint32_t slot) {
+    return reader.blocks[slot >> reader.shift] + (slot & ((1u << reader.shift) - 1));
+}
+
+vector_heap vector_heap_create(uint32_t capacity, const vector_slot *const *blocks, size_t block_count, uint32_t block_shift) {
+    vector_heap heap = {.capacity = capacity, .block_shift = block_shift};
+    heap.items = malloc(sizeof *heap.items * (capacity ? capacity : 1));
+    heap.blocks = malloc(sizeof *heap.blocks * (block_count ? block_count : 1));
+    if (!heap.items || !heap.blocks) abort();
+    if (block_count) memcpy(heap.blocks, blocks, sizeof *heap.blocks * block_count);
     return heap;
 }
 void vector_heap_free(vector_heap *heap) {
     free(heap->items);
+    free(heap->blocks);
     *heap = (vector_heap){0};
 }
-/* Worse: a lower score, or the younger slot of two equals, so that answers do not depend on how a scan was cut. */
-static inline int worse(vector_candidate a, vector_candidate b) {
-    return a.score < b.score || (a.score == b.score && a.slot > b.slot);
+/* Worse: a lower score, or the larger id of two equals, so that answers depend neither on where points are stored nor on how a scan was
+   cut. Ids are looked up for equals only. */
+static inline int worse(const vector_heap *heap, vector_candidate a, vector_candidate b) {
+    if (a.score != b.score) return a.score < b.score;
+    slot_reader reader = {(const vector_slot *const *)heap->blocks, heap->block_shift};
+    return vector_slot_compare(record(reader, a.slot), record(reader, b.slot)) > 0;
 }
-static void sift_down(vector_candidate *items, uint32_t count, uint32_t at) {
-    vector_candidate moving = items[at];
+static void sift_down(const vector_heap *heap, uint32_t count, uint32_t at) {
+    vector_candidate *items = heap->items, moving = items[at];
     for (;;) {
         uint32_t child = 2 * at + 1;
         if (child >= count) break;
-        if (child + 1 < count && worse(items[child + 1], items[child])) child++;
-        if (!worse(items[child], moving)) break;
+        if (child + 1 < count && worse(heap, items[child + 1], items[child])) child++;
+        if (!worse(heap, items[child], moving)) break;
         items[at] = items[child];
         at = child;
     }
@@ -32,21 +52,24 @@ void vector_heap_push(vector_heap *heap, float score, uint32_t slot) {
     vector_candidate candidate = {score, slot};
     if (heap->count < heap->capacity) {
         uint32_t at = heap->count++;
-        while (at > 0 && worse(candidate, heap->items[(at - 1) / 2])) {
+        while (at > 0 && worse(heap, candidate, heap->items[(at - 1) / 2])) {
             heap->items[at] = heap->items[(at - 1) / 2];
             at = (at - 1) / 2;
         }
         heap->items[at] = candidate;
-    } else if (heap->capacity > 0 && worse(heap->items[0], candidate)) {
+    } else if (heap->capacity > 0 && worse(heap, heap->items[0], candidate)) {
         heap->items[0] = candidate;
-        sift_down(heap->items, heap->count, 0);
+        sift_down(heap, heap->count, 0);
     }
 }
-static int better_first(const void *a, const void *b) {
-    vector_candidate x = *(const vector_candidate *)a, y = *(const vector_candidate *)b;
-    return worse(x, y) ? 1 : worse(y, x) ? -1 : 0;
+void vector_heap_sort(vector_heap *heap) {
+    for (uint32_t left = heap->count; left > 1; left--) { /* the worst of those left goes last */
+        vector_candidate worst = heap->items[0];
+        heap->items[0] = heap->items[left - 1];
+        sift_down(heap, left - 1, 0);
+        heap->items[left - 1] = worst;
+    }
 }
-void vector_heap_sort(vector_heap *heap) { qsort(heap->items, heap->count, sizeof *heap->items, better_first); }
 
 uint64_t vector_count_bits(const uint64_t *words, size_t n) {
     uint64_t sum = 0;
@@ -155,20 +178,7 @@ ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t
     return count;
 }
 
-int vector_slot_compare(const vector_slot *a, const vector_slot *b) {
-    if (a->id_kind != b->id_kind) return a->id_kind < b->id_kind ? -1 : 1;
-    if (a->id_high != b->id_high) return a->id_high < b->id_high ? -1 : 1;
-    return a->id_low < b->id_low ? -1 : a->id_low > b->id_low;
-}
-
 /* While it fills, `best` is a heap with the largest id on top. */
-typedef struct {
-    const vector_slot *const *blocks;
-    uint32_t shift;
-} slot_reader;
-static inline const vector_slot *record(slot_reader reader, uint32_t slot) {
-    return reader.blocks[slot >> reader.shift] + (slot & ((1u << reader.shift) - 1));
-}
 static void sink(slot_reader reader, uint32_t *best, uint32_t count, uint32_t at) {
     uint32_t moving = best[at];
     for (;;) {

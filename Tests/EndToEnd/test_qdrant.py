@@ -56,12 +56,13 @@ def qdrant(tmp_path_factory, binaries_folder):
 # Moving there and back
 
 def answers(suite):
-    """By meaning, where scores are all different. (Fused ranks of products with the same words depend on the order of storing.)"""
+    """In every mode, and everywhere in the list: products with the same words have equal scores, and their ids decide."""
     found = {}
     for query in QUERIES:
-        for options in ({}, {"filter": {"must": [{"key": "price", "range": {"lt": 60}}]}}, {"offset": 7}):
-            hits = suite.search("products", query, limit=20, mode="semantic", **options)["hits"]
-            found[query, str(options)] = [(hit["id"], hit["key"], hit["score"], hit["payload"]) for hit in hits]
+        for mode in ("hybrid", "lexical", "semantic"):
+            for options in ({}, {"filter": {"must": [{"key": "price", "range": {"lt": 60}}]}}, {"offset": 7}):
+                hits = suite.search("products", query, limit=20, mode=mode, **options)["hits"]
+                found[query, mode, str(options)] = [(hit["id"], hit["key"], hit["score"], hit["payload"]) for hit in hits]
     return found
 
 

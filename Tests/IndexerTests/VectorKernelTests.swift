@@ -68,8 +68,13 @@ import Testing
         for row in 0..<rows where Int.random(in: 0..<100, using: &numbers) < percent { mask[row] = true }
         let query = numbers.vector(size)
         for metric in [VECTOR_DOT, VECTOR_EUCLID, VECTOR_MANHATTAN] {
-            var heap = vector_heap_create(10)
-            defer { vector_heap_free(&heap) }
+            let records = UnsafeMutablePointer<vector_slot>.allocate(capacity: rows + 500)
+            for slot in 0..<(rows + 500) { records[slot] = PointID(number: UInt64(slot)).slot }
+            var heap = vector_heap_create(10, [UnsafePointer(records)], 1, 31)
+            defer {
+                vector_heap_free(&heap)
+                records.deallocate()
+            }
             vector_scan_floats(metric, query, size, vectors, mask.words, UInt32(rows), 500, &heap)
             vector_heap_sort(&heap)
             let expected = (0..<rows).filter { mask[$0] }.map { row in

@@ -9,7 +9,7 @@ struct ExampleScan: Sendable {
 
     private typealias Similarities = (_ row: Int, _ into: UnsafeMutableBufferPointer<Float>) -> Void
 
-    /// The `wanted` best, best first; of equals the older slot first.
+    /// The `wanted` best, best first; of equals the smaller id first.
     func best(
         _ wanted: Int, like examples: [[Float]], _ vector: CollectionConfiguration.Vector, pool: ScanPool
     ) async -> [vector_candidate] {
@@ -49,23 +49,18 @@ struct ExampleScan: Sendable {
         let blocks = (snapshot.count + Block.slots - 1) / Block.slots
         guard wanted > 0, blocks > 0 else { return [] }
         let parts = await pool.map(pool.slices(of: blocks)) { part in
-            var heap = vector_heap_create(UInt32(wanted))
-            defer { vector_heap_free(&heap) }
+            var best = BestPoints(wanted, of: snapshot)
             withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { similarities in
                 for block in part {
                     let compare = open(block)
                     mask.forEachSlot(in: block * Block.slots..<min((block + 1) * Block.slots, snapshot.count)) { slot in
                         compare(slot & (Block.slots - 1), similarities)
-                        vector_heap_push(&heap, scoring.score(UnsafeBufferPointer(similarities)), UInt32(slot))
+                        best.offer(scoring.score(UnsafeBufferPointer(similarities)), UInt32(slot))
                     }
                 }
             }
-            return heap.sorted()
+            return best.sorted()
         }
-        if parts.count == 1 { return parts[0] }
-        var heap = vector_heap_create(UInt32(wanted))
-        defer { vector_heap_free(&heap) }
-        for candidate in parts.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
-        return heap.sorted()
+        return BestPoints.merged(parts, wanted, of: snapshot)
     }
 }

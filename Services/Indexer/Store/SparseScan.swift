@@ -27,7 +27,7 @@ struct SparseScan: Sendable {
     /// Fewer postings than this are gone through before another thread has woken up.
     var parallelPostings = 1 << 20
 
-    /// The `wanted` best, best first; of equals the older slot first.
+    /// The `wanted` best, best first; of equals the smaller id first.
     func best(_ wanted: Int, near query: SparseVector, pool: ScanPool) async -> [vector_candidate] {
         guard wanted > 0 else { return [] }
         let lists = lists(of: query)
@@ -36,21 +36,18 @@ struct SparseScan: Sendable {
         let blocks = (snapshot.count + Block.slots - 1) / Block.slots
         let parts = total >= parallelPostings ? pool.slices(of: blocks) : [0..<blocks]
         let found = await pool.map(parts) { part in scan(lists, part, capacity: wanted) }
-        if found.count == 1 { return found[0] }
-        var heap = vector_heap_create(UInt32(wanted))
-        defer { vector_heap_free(&heap) }
-        for candidate in found.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
-        return heap.sorted()
+        return BestPoints.merged(found, wanted, of: snapshot)
     }
 
     private func scan(_ lists: Lists, _ blocks: Range<Int>, capacity: Int) -> [vector_candidate] {
-        var heap = vector_heap_create(UInt32(capacity))
-        defer { vector_heap_free(&heap) }
+        var best = BestPoints(capacity, of: snapshot)
         let end = min(blocks.upperBound * Block.slots, snapshot.count)
-        sparse_scan(
-            lists.postings, lists.weights, lists.postings.count, mask.words, UInt32(blocks.lowerBound * Block.slots),
-            UInt32(end), &heap)
-        return heap.sorted()
+        best.withHeap { heap in
+            sparse_scan(
+                lists.postings, lists.weights, lists.postings.count, mask.words,
+                UInt32(blocks.lowerBound * Block.slots), UInt32(end), heap)
+        }
+        return best.sorted()
     }
 
     /// Multiplies the query's weights by ln((N - n + 0.5) / (n + 0.5) + 1): N points have the vector, n of them the term.
@@ -65,13 +62,5 @@ struct SparseScan: Sendable {
                     : sparse_count(lists.postings[index], corpus.words, slots))
             lists.weights[index] *= log((points - having + 0.5) / (having + 0.5) + 1)
         }
-    }
-}
-
-extension vector_heap {
-    /// Best first; afterwards it is no heap any more.
-    mutating func sorted() -> [vector_candidate] {
-        vector_heap_sort(&self)
-        return Array(UnsafeBufferPointer(start: items, count: Int(count)))
     }
 }

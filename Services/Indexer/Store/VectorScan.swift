@@ -22,11 +22,17 @@ struct VectorScan: Sendable {
     static func candidates(for wanted: Int) -> Int { max(50, min(wanted * 5, wanted + wanted / 2 + 500)) }
     /// Fewer rows than this are read before another thread has woken up.
     private static let parallelRows = 256
+    /// So few bytes are as soon looked at as candidates are read one by one.
+    private static let smallBytes = 2 << 20
+    /// Padded codes of narrow vectors are as long as the numbers.
+    private var codesSaveNothing: Bool {
+        size * 4 <= vector_code_stride(size) || snapshot.count * size * 4 <= Self.smallBytes
+    }
 
-    /// The `wanted` best, best first, with float32 scores; of equals the older slot first.
+    /// The `wanted` best, best first, with float32 scores; of equals the smaller id first.
     func best(_ wanted: Int, near target: [Float], exact: Bool, pool: ScanPool) async throws -> [vector_candidate] {
         guard wanted > 0, !snapshot.view.blocks.isEmpty else { return [] }
-        if exact || distance.metric != VECTOR_DOT {
+        if exact || distance.metric != VECTOR_DOT || codesSaveNothing {
             let found = await scan(capacity: wanted, bytesPerRow: size * 4, pool: pool) {
                 block, mask, rows, first, heap in
                 vector_scan_floats(distance.metric, target, size, block.floats, mask, rows, first, heap)
@@ -42,27 +48,20 @@ struct VectorScan: Sendable {
         let found = await pool.map(parts) { part in
             Result { try rescored(candidates[part], near: target, wanted) }
         }
-        if found.count == 1 { return try found[0].get() }
-        var heap = vector_heap_create(UInt32(wanted))
-        defer { vector_heap_free(&heap) }
-        for part in found {
-            for candidate in try part.get() { vector_heap_push(&heap, candidate.score, candidate.slot) }
-        }
-        return heap.sorted()
+        return BestPoints.merged(try found.map { try $0.get() }, wanted, of: snapshot)
     }
 
     private func rescored(
         _ candidates: ArraySlice<vector_candidate>, near target: [Float], _ wanted: Int
     ) throws -> [vector_candidate] {
-        var heap = vector_heap_create(UInt32(wanted))
-        defer { vector_heap_free(&heap) }
+        var best = BestPoints(wanted, of: snapshot)
         let row = UnsafeMutableBufferPointer<Float>.allocate(capacity: size)
         defer { row.deallocate() }
         for candidate in candidates {
             try snapshot.view.readFloats(vector.position, of: Int(candidate.slot), into: row)
-            vector_heap_push(&heap, vector_dot(target, row.baseAddress, size), candidate.slot)
+            best.offer(vector_dot(target, row.baseAddress, size), candidate.slot)
         }
-        return heap.sorted()
+        return best.sorted()
     }
 
     private typealias ScanBlock =
@@ -76,26 +75,23 @@ struct VectorScan: Sendable {
         let parts = await pool.map(isBig ? pool.slices(of: blocks) : [0..<blocks]) { part in
             self.scan(part, capacity: capacity, scanBlock)
         }
-        if parts.count == 1 { return parts[0] }
-        var heap = vector_heap_create(UInt32(capacity))
-        defer { vector_heap_free(&heap) }
-        for candidate in parts.joined() { vector_heap_push(&heap, candidate.score, candidate.slot) }
-        return heap.sorted()
+        return BestPoints.merged(parts, capacity, of: snapshot)
     }
 
     private func scan(_ blocks: Range<Int>, capacity: Int, _ scanBlock: ScanBlock) -> [vector_candidate] {
-        var heap = vector_heap_create(UInt32(capacity))
-        defer { vector_heap_free(&heap) }
+        var best = BestPoints(capacity, of: snapshot)
         mask.words.withUnsafeBufferPointer { words in
             for index in blocks {
                 let first = index * Block.slots
                 let rows = min(Block.slots, snapshot.count - first)
                 guard rows > 0, let base = words.baseAddress else { break }
-                scanBlock(
-                    snapshot.view.blocks[index].dense(vector.position), base + first / 64, UInt32(rows), UInt32(first),
-                    &heap)
+                best.withHeap { heap in
+                    scanBlock(
+                        snapshot.view.blocks[index].dense(vector.position), base + first / 64, UInt32(rows),
+                        UInt32(first), heap)
+                }
             }
         }
-        return heap.sorted()
+        return best.sorted()
     }
 }

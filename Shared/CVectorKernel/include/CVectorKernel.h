@@ -36,17 +36,31 @@ void vector_query_free(vector_query *query);
 /* Exact integer dot product of the codes, without scales. */
 int32_t vector_code_dot(const vector_query *query, const uint8_t *codes);
 
+/* What the store keeps for a slot beside its vectors; `seg-G.slots` is an array of these. */
+typedef struct {
+    uint64_t id_high, id_low; /* a number: 0 and the number; a UUID: its two halves, big end first */
+    uint64_t payload_offset;
+    uint64_t version;
+    uint64_t vectors; /* bit i: the i-th named vector is present */
+    uint32_t payload_length;
+    uint32_t id_kind; /* 0 number, 1 UUID; numbers sort before UUIDs */
+} vector_slot;
+int vector_slot_compare(const vector_slot *a, const vector_slot *b);
+
 typedef struct {
     float score;
     uint32_t slot;
 } vector_candidate;
 
-/* The best `capacity` candidates seen: a binary heap with the worst on top. */
+/* The best `capacity` candidates seen, of equal scores those with the smallest ids: a binary heap with the worst on top. `blocks` hold
+   2^block_shift records each; they stay the caller's, and have to stay as long as the heap does. */
 typedef struct {
     vector_candidate *items;
     uint32_t count, capacity;
+    const vector_slot **blocks;
+    uint32_t block_shift;
 } vector_heap;
-vector_heap vector_heap_create(uint32_t capacity);
+vector_heap vector_heap_create(uint32_t capacity, const vector_slot *const *blocks, size_t block_count, uint32_t block_shift);
 void vector_heap_free(vector_heap *heap);
 void vector_heap_push(vector_heap *heap, float score, uint32_t slot);
 /* Best first; afterwards it is a sorted list, no heap. */
@@ -58,17 +72,6 @@ void vector_scan_codes(const vector_query *query, const uint8_t *codes, const fl
                        uint32_t rows, uint32_t first_slot, vector_heap *heap);
 void vector_scan_floats(vector_metric metric, const float *query, size_t dimensions, const float *vectors,
                         const uint64_t *mask, uint32_t rows, uint32_t first_slot, vector_heap *heap);
-
-/* What the store keeps for a slot beside its vectors; `seg-G.slots` is an array of these. */
-typedef struct {
-    uint64_t id_high, id_low; /* a number: 0 and the number; a UUID: its two halves, big end first */
-    uint64_t payload_offset;
-    uint64_t version;
-    uint64_t vectors; /* bit i: the i-th named vector is present */
-    uint32_t payload_length;
-    uint32_t id_kind; /* 0 number, 1 UUID; numbers sort before UUIDs */
-} vector_slot;
-int vector_slot_compare(const vector_slot *a, const vector_slot *b);
 
 /* The slots with the smallest ids that are >= `from` (NULL: all), ascending: one page of a scroll. `blocks` hold 2^block_shift
    records each. Fills `best`, returns how many. */
