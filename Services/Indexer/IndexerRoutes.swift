@@ -54,6 +54,7 @@ struct IndexerRoutes: Sendable {
         router.on("DELETE", "/collections/:collection/vectors/:vector", removeVector)
 
         router.on("GET", "/collections/:collection/cluster", collectionCluster)
+        router.on("GET", "/collections/:collection/optimizations", optimizations)
         router.on("GET", "/cluster", cluster)
         router.on("GET", "/issues", issues)
         router.on("DELETE", "/issues", clearIssues)

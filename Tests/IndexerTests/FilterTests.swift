@@ -74,6 +74,11 @@ struct FilterTests {
                 0, 3, 5,
             ])
         #expect(try await store.ids(try Filter([:])) == [0, 1, 2, 3, 4, 5])
+        // A member that is null is none.
+        let spelled: JSONValue = ["key": "tags", "match": ["value": nil, "any": ["sale"]], "range": nil, "is_empty": nil]
+        #expect(
+            try await store.ids(try Filter(["must": [spelled], "should": nil]))
+                == store.ids(try Filter(["must": [sale]])))
         let found = try await store.query(
             QueryRequest(query: .near([1]), filter: try Filter(["must": [bolt]])), in: "c")
         #expect(found.map(\.id.low) == [2, 3, 5])
@@ -99,7 +104,7 @@ struct FilterTests {
         (["must": [["slice": ["total": 4, "index": 4]]]], "filter.must[0].slice.index"),
         (["min_should": ["conditions": [], "min_count": 0]], "filter.min_should.min_count"),
         (["must": [["has_id": ["x"]]]], "filter.must[0].has_id[0]"),
-        (["most": []], "unknown field `most`"),
+        (["most": []], "unknown field `most`"), (["must": [], "most": nil], "unknown field `most`"),
         ([1], "must be an object"),
     ]
     @Test(arguments: refused)

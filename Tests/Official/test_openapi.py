@@ -662,6 +662,19 @@ def test_strict_mode_forbids_what_its_settings_name(cities):
     strict(max_points_count=8, upsert_max_batchsize=1000)
     assert cities.points("PUT", "", {"points": [{"id": 50, "vector": {}}]}).ok
     forbidden(cities.points("PUT", "", {"points": [{"id": 51, "vector": {}}]}), "points count")
+    strict(max_points_count=1000, max_collection_vector_size_bytes=9 * 16)
+    assert cities.points("PUT", "", {"points": [{"id": 51, "vector": {}}]}).ok
+    forbidden(cities.points("PUT", "", {"points": [{"id": 52, "vector": {}}]}), "Max vector storage size limit")
+    assert cities.points("POST", "/delete", {"points": [51]}).ok
+    # Blocks of 128 bytes, what is replaced included.
+    strict(max_collection_vector_size_bytes=1000, max_collection_payload_size_bytes=20 * 128)
+    write = lambda: cities.points("PUT", "", {"points": [{"id": 50, "vector": {}, "payload": {"city": "Berlin"}}]})
+    written = next(count for count in range(20) if not write().ok)
+    assert 5 < written < 20
+    forbidden(write(), "Max payload storage size limit")
+    forbidden(cities.points("POST", "/payload", {"payload": {"a": 1}, "points": [1]}), "Max payload storage size limit")
+    strict(max_collection_payload_size_bytes=1_000_000, max_resident_memory_percent=100)
+    assert write().ok
     strict(read_rate_limit=1, max_query_limit=100)
     answers = [query(limit=1) for _ in range(5)]
     assert answers[0].ok and all(answer.status == 429 and "Read rate limit exceeded, retry later" in answer.error for answer in answers[1:])
@@ -672,6 +685,15 @@ def test_strict_mode_forbids_what_its_settings_name(cities):
 
 
 # Service
+
+def test_nothing_waits_for_an_optimizer(cities):
+    optimizations = lambda query="": cities.call("GET", COLLECTION + "/optimizations", query=query)
+    summary = {"queued_optimizations": 0, "queued_segments": 0, "queued_points": 0, "idle_segments": 1}
+    assert optimizations().result == {"summary": summary, "running": []}
+    found = optimizations("?with=queued,completed,idle_segments&completed_limit=3").result
+    assert found["queued"] == found["completed"] == [] and [one["points_count"] for one in found["idle_segments"]] == [7]
+    assert optimizations("?with=nothing").status == 400 and optimizations("?completed_limit=x").status == 400
+
 
 def test_the_service_tells_of_itself(cities):
     assert cities.call("GET", "/").body["version"].startswith("1.")

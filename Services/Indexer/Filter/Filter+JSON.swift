@@ -17,7 +17,8 @@ extension Filter {
             throw FilterError(path: path, reason: "must be an object, not \(value.kind)")
         }
         json = value
-        for (name, value) in object.members where !value.isNull {
+        for (name, value) in object.members {
+            guard !value.isNull || !Self.clauses.contains(name) else { continue }
             switch name {
             case "must": must = try Self.conditions(value, "\(path).must")
             case "must_not": mustNot = try Self.conditions(value, "\(path).must_not")
@@ -30,6 +31,8 @@ extension Filter {
             }
         }
     }
+
+    private static let clauses = ["must", "must_not", "should", "min_should"]
 
     private static func minShould(
         _ value: JSONValue, _ path: String
@@ -56,27 +59,27 @@ extension Filter {
 
     private static func condition(_ value: JSONValue, _ path: String) throws(FilterError) -> Condition {
         guard let object = value.object else { throw FilterError(path: path, reason: "a condition must be an object") }
-        if let text = object["key"] {
+        if let text = object["key"]?.nonNull {
             return try FieldReader(key: payloadPath(text, "\(path).key"), path: path).condition(object)
         }
-        if let field = object["is_empty"] { return .isEmpty(try payloadPath(field["key"], "\(path).is_empty.key")) }
-        if let field = object["is_null"] { return .isNull(try payloadPath(field["key"], "\(path).is_null.key")) }
-        if let ids = object["has_id"] { return .hasID(try pointIDs(ids, "\(path).has_id")) }
-        if let name = object["has_vector"] {
+        if let field = object["is_empty"]?.nonNull { return .isEmpty(try payloadPath(field["key"], "\(path).is_empty.key")) }
+        if let field = object["is_null"]?.nonNull { return .isNull(try payloadPath(field["key"], "\(path).is_null.key")) }
+        if let ids = object["has_id"]?.nonNull { return .hasID(try pointIDs(ids, "\(path).has_id")) }
+        if let name = object["has_vector"]?.nonNull {
             guard let name = name.string else {
                 throw FilterError(path: "\(path).has_vector", reason: "must be a string")
             }
             return .hasVector(name)
         }
-        if let slice = object["slice"] { return try Self.slice(slice, "\(path).slice") }
-        if let nested = object["nested"] {
+        if let slice = object["slice"]?.nonNull { return try Self.slice(slice, "\(path).slice") }
+        if let nested = object["nested"]?.nonNull {
             let key = try payloadPath(nested["key"], "\(path).nested.key")
             guard let filter = nested["filter"] else {
                 throw FilterError(path: "\(path).nested", reason: "missing field `filter`")
             }
             return .nested(key.withoutLastBrackets, try Filter(filter, path: "\(path).nested.filter"))
         }
-        if object.isEmpty || object.names.contains(where: ["must", "must_not", "should", "min_should"].contains) {
+        if object.isEmpty || object.names.contains(where: Self.clauses.contains) {
             return .filter(try Filter(value, path: path))
         }
         throw FilterError(
@@ -164,16 +167,16 @@ private struct FieldReader {
 
     private func match(_ value: JSONValue, _ path: String) throws(FilterError) -> Filter.Predicate {
         guard let object = value.object else { throw FilterError(path: path, reason: "must be an object") }
-        if let wanted = object["value"] {
+        if let wanted = object["value"]?.nonNull {
             guard let scalar = Self.scalar(wanted) else {
                 throw FilterError(path: "\(path).value", reason: "must be a string, an integer or a boolean")
             }
             return .equals(scalar)
         }
-        if let list = object["any"] { return .any(try scalars(list, "\(path).any")) }
-        if let list = object["except"] { return .except(try scalars(list, "\(path).except")) }
+        if let list = object["any"]?.nonNull { return .any(try scalars(list, "\(path).any")) }
+        if let list = object["except"]?.nonNull { return .except(try scalars(list, "\(path).except")) }
         for (name, predicate) in Self.textPredicates {
-            guard let text = object[name] else { continue }
+            guard let text = object[name]?.nonNull else { continue }
             guard let text = text.string else { throw FilterError(path: "\(path).\(name)", reason: "must be a string") }
             return predicate(text)
         }

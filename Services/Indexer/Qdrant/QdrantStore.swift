@@ -77,7 +77,7 @@ struct QdrantStore: VectorStore {
         return CollectionDescription(
             name: physical, configuration: try CollectionConfiguration(request: info.request),
             incarnation: incarnation, points: info.points, payloadSchema: info.payloadSchema, diskBytes: 0,
-            memoryBytes: 0)
+            memoryBytes: 0, payloadBytes: 0)
     }
 
     fileprivate func information(_ name: String) async throws -> QdrantCollection {

@@ -30,8 +30,8 @@ enum CollectionTelemetry {
     private static func shard(_ collection: CollectionDescription, withSegment: Bool) -> JSONValue {
         var shard: JSONObject = [
             "variant_name": "local_shard", "status": "green", "total_optimized_points": JSONValue(collection.points),
-            "vectors_size_bytes": JSONValue(vectorBytes(collection)),
-            "payloads_size_bytes": JSONValue(payloadBytes(collection)), "num_points": JSONValue(collection.points),
+            "vectors_size_bytes": JSONValue(collection.vectorBytes),
+            "payloads_size_bytes": JSONValue(collection.payloadBytes), "num_points": JSONValue(collection.points),
             "num_vectors": JSONValue(collection.points * vectorCount(collection)), "async_scorer": false,
             "optimizations": ["status": "ok", "optimizations": ["count": 0]],
         ]
@@ -62,8 +62,8 @@ enum CollectionTelemetry {
                 "uuid": .string(collection.incarnation), "segment_type": "plain",
                 "num_vectors": JSONValue(collection.points * vectorCount(collection)), "num_points": points,
                 "num_indexed_vectors": points, "num_deleted_vectors": 0,
-                "vectors_size_bytes": JSONValue(vectorBytes(collection)),
-                "payloads_size_bytes": JSONValue(payloadBytes(collection)),
+                "vectors_size_bytes": JSONValue(collection.vectorBytes),
+                "payloads_size_bytes": JSONValue(collection.payloadBytes),
                 "ram_usage_bytes": JSONValue(collection.memoryBytes),
                 "disk_usage_bytes": JSONValue(collection.diskBytes), "is_appendable": true, "index_schema": [:],
                 "vector_data": .object(JSONObject(unique: found)),
@@ -77,13 +77,5 @@ enum CollectionTelemetry {
 
     private static func vectorCount(_ collection: CollectionDescription) -> Int {
         collection.configuration.vectors.count + collection.configuration.sparseVectors.count
-    }
-    /// Of the dense vectors, as if every point had all of them.
-    private static func vectorBytes(_ collection: CollectionDescription) -> Int {
-        collection.points * collection.configuration.vectors.reduce(0) { $0 + $1.size * 4 }
-    }
-    /// What else lies on the disk.
-    private static func payloadBytes(_ collection: CollectionDescription) -> Int {
-        max(0, collection.diskBytes - vectorBytes(collection))
     }
 }

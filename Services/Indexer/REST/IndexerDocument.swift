@@ -163,6 +163,15 @@ enum IndexerDocument {
             Operation(
                 method: "get", path: collection + "/cluster", summary: "Its one shard"),
             Operation(
+                method: "get", path: collection + "/optimizations", summary: "None: its one segment needs none",
+                query: [
+                    [
+                        "name": "with", "in": "query", "description": "Any of queued, completed, idle_segments.",
+                        "schema": ["type": "string"],
+                    ],
+                    ["name": "completed_limit", "in": "query", "schema": ["type": "integer", "minimum": 0]],
+                ]),
+            Operation(
                 method: "post", path: "/collections/aliases", summary: "Change aliases, all or none", result: boolean,
                 body: "AliasActions"),
             Operation(

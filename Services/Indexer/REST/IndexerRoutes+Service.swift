@@ -36,17 +36,11 @@ extension IndexerRoutes {
     /// Of this process: nothing remembers it.
     private static let instance = UUID().uuidString.lowercased()
 
-    /// What the system counts for the process; there is no allocator that could tell more.
     private static var memory: JSONValue {
-        let pages =
-            (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ")
-            .compactMap { Int($0) } ?? []
-        func bytes(_ field: Int) -> JSONValue {
-            JSONValue(field < pages.count ? pages[field] * sysconf(Int32(_SC_PAGESIZE)) : 0)
-        }
+        let counts = ProcessMemory.counts
         return [
-            "active_bytes": bytes(1), "allocated_bytes": bytes(5), "metadata_bytes": 0, "resident_bytes": bytes(1),
-            "retained_bytes": bytes(0),
+            "active_bytes": JSONValue(counts.resident), "allocated_bytes": JSONValue(counts.data), "metadata_bytes": 0,
+            "resident_bytes": JSONValue(counts.resident), "retained_bytes": JSONValue(counts.virtual),
         ]
     }
 
@@ -65,6 +59,31 @@ extension IndexerRoutes {
                 "local_shards": [["shard_id": 0, "points_count": JSONValue(points), "state": "Active"]],
                 "remote_shards": [], "shard_transfers": [],
             ], since: started)
+    }
+
+    /// The one segment of a collection is searchable as soon as it is written: nothing waits for an optimizer, none runs.
+    @Sendable func optimizations(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let started = ContinuousClock.now
+        _ = try request.queryInteger("completed_limit", default: 16)
+        let collection = try await store.collection(request.collection)
+        var result: JSONObject = [
+            "summary": ["queued_optimizations": 0, "queued_segments": 0, "queued_points": 0, "idle_segments": 1],
+            "running": [],
+        ]
+        for name in request.query("with")?.split(separator: ",") ?? [] {
+            switch name {
+            case "queued", "completed": result[String(name)] = []
+            case "idle_segments":
+                result["idle_segments"] = [
+                    ["uuid": .string(collection.incarnation), "points_count": JSONValue(collection.points)]
+                ]
+            default:
+                throw RequestError.bad(
+                    "Deserialize error in query parameters: with: unknown field `\(name)`, expected one of `queued`, `completed`, `idle_segments`"
+                )
+            }
+        }
+        return QdrantAnswer.ok(.object(result), since: started)
     }
 
     @Sendable func issues(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -113,7 +132,6 @@ struct UnsupportedOperation {
                 UnsupportedOperation(method: $0.0, path: $0.1, subject: "peers: standalone mode", status: 405)
             }
             + several("quotas", [("GET", "/quotas"), ("PUT", "/quotas")])
-            + several("optimizations", [("GET", collection + "/optimizations")])
     }()
 
     @Sendable func refuse(_ request: HTTPRequest) throws -> HTTPResponse {

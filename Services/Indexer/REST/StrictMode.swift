@@ -38,7 +38,8 @@ struct StrictMode: Sendable {
     func check(read body: RequestBody) throws {
         let perGroup = try body.count("group_size", from: 0) ?? (body.value("group_by") == nil ? 1 : 3)
         let asked = try body.count("limit", from: 0) ?? 10
-        try check(asked.multipliedReportingOverflow(by: perGroup).partialValue, "max_query_limit", "limit")
+        let (points, overflow) = asked.multipliedReportingOverflow(by: perGroup)
+        try check(overflow ? .max : points, "max_query_limit", "limit")
         try check(filter: body.value("filter"), indexedBy: "unindexed_filtering_retrieve")
         if let key = body.value("group_by")?.string { try checkIndexed(key, "unindexed_filtering_retrieve") }
         if let parameters = try body.inner("params") {
@@ -57,28 +58,39 @@ struct StrictMode: Sendable {
         for inner in try body.list("prefetch", orOne: true) ?? [] { try check(read: inner) }
     }
 
-    /// A change of points in a collection of so many.
-    func check(_ update: PointsUpdate, points: Int, configuration: CollectionConfiguration) throws {
+    /// A change of points in a collection.
+    func check(_ update: PointsUpdate, of collection: CollectionDescription) throws {
         switch update {
         case .batch(let updates):
-            for update in updates { try check(update, points: points, configuration: configuration) }
+            for update in updates { try check(update, of: collection) }
         case .changes(let changes, let filter, _):
             try check(filter: filter?.json, indexedBy: "unindexed_filtering_update")
             let isUpdate = changes.contains { if case .vectors = $0.effect { true } else { false } }
             try check(changes.count, "upsert_max_batchsize", isUpdate ? "update limit" : "upsert limit")
-            for change in changes { try check(sparseVectorsOf: change, configuration) }
-            let bytes = points * configuration.vectors.reduce(0) { $0 + $1.size * 4 }
-            if let limit = limit("max_collection_vector_size_bytes"), bytes >= limit {
-                throw Self.forbidden(
-                    "Max vector storage size limit of \(limit) bytes reached!", "Delete points or raise the limit.")
+            for change in changes { try check(sparseVectorsOf: change, collection.configuration) }
+            try check(
+                size: collection.vectorBytes, "max_collection_vector_size_bytes", "vector storage size", " bytes")
+            if !isUpdate { try check(size: collection.points, "max_points_count", "points count") }
+            try checkPayloadRoom(collection)
+        case .selected(let selection, let change):
+            if case .filter(let filter) = selection {
+                try check(filter: filter.json, indexedBy: "unindexed_filtering_update")
             }
-            if let limit = limit("max_points_count"), points >= limit {
-                throw Self.forbidden("Max points count limit of \(limit) reached!", "Delete points or raise the limit.")
+            switch change {
+            case .setPayload, .overwritePayload: try checkPayloadRoom(collection)
+            case .delete, .deletePayloadKeys, .clearPayload, .deleteVectors: break
             }
-        case .selected(.filter(let filter), _):
-            try check(filter: filter.json, indexedBy: "unindexed_filtering_update")
-        case .selected: break
         }
+    }
+
+    private func checkPayloadRoom(_ collection: CollectionDescription) throws {
+        try check(size: collection.payloadBytes, "max_collection_payload_size_bytes", "payload storage size", " bytes")
+        guard limit("max_resident_memory_percent") != nil, let percent = ProcessMemory.residentPercent else { return }
+        try check(size: percent, "max_resident_memory_percent", "resident memory", "%")
+    }
+    private func check(size: Int, _ setting: String, _ name: String, _ unit: String = "") throws {
+        guard let limit = limit(setting), size >= limit else { return }
+        throw Self.forbidden("Max \(name) limit of \(limit)\(unit) reached!", "Delete points or raise the limit.")
     }
 
     private func check(sparseVectorsOf change: PointChange, _ configuration: CollectionConfiguration) throws {
@@ -235,7 +247,7 @@ extension IndexerRoutes {
         try limits.take("Write", of: request.collection, limit: strict.writeRate, cost: cost)
         try strict.check(timeout: request.query("timeout").flatMap { Int($0) })
         let collection = try await store.collection(request.collection)
-        try strict.check(update, points: collection.points, configuration: collection.configuration)
+        try strict.check(update, of: collection)
     }
 
     func checkStrictlyIndexing(_ request: HTTPRequest) async throws {

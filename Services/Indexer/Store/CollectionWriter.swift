@@ -126,6 +126,7 @@ actor CollectionWriter {
     var logBytes: Int { log.length }
     var diskBytes: Int { log.length + segment.diskBytes }
     var memoryBytes: Int { segment.memoryBytes }
+    var payloadBytes: Int { segment.payloadStorage }
 
     /// Whether there is anything that a checkpoint would make shorter or safer.
     var needsCheckpoint: Bool { log.length > 0 || repair != nil || !retired.isEmpty }

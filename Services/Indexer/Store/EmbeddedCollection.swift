@@ -327,7 +327,7 @@ final class EmbeddedCollection: Sendable {
         return CollectionDescription(
             name: name, configuration: configuration, incarnation: incarnation, sequence: index.snapshot.sequence,
             points: index.pointCount, payloadSchema: schema, diskBytes: await writer.diskBytes,
-            memoryBytes: await writer.memoryBytes)
+            memoryBytes: await writer.memoryBytes, payloadBytes: await writer.payloadBytes)
     }
 
     // MARK: - Maintenance

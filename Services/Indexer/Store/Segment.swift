@@ -200,6 +200,9 @@ final class Segment: @unchecked Sendable {
     private(set) var view = SegmentView()
     private(set) var end = SegmentEnd()
     private var reserved = SegmentEnd()
+    /// Of all slots' payloads, dead ones included, in whole blocks. Units: bytes.
+    private(set) var payloadStorage = 0
+    private static func blocks(_ length: Int) -> Int { (length + 127) / 128 * 128 }
 
     var count: Int { end.slots }
     var columns: [VectorColumn] { view.columns }
@@ -295,6 +298,7 @@ final class Segment: @unchecked Sendable {
             case nil: continue
             }
         }
+        payloadStorage = (0..<saved.slots).reduce(0) { $0 + Self.blocks(Int(view.slot($1).payload_length)) }
         end = saved
         reserved = saved
     }
@@ -521,6 +525,7 @@ final class Segment: @unchecked Sendable {
             record.payload_offset = UInt64(end.payload)
             record.payload_length = UInt32(length)
             end.payload += length
+            payloadStorage += Self.blocks(length)
             records.append(record)
         }
         try flush()

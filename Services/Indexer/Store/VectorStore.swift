@@ -46,6 +46,10 @@ struct CollectionDescription: Sendable {
     /// Units: bytes on disk and in memory, estimated.
     var diskBytes: Int
     var memoryBytes: Int
+    /// As Qdrant counts a payload storage: in blocks of 128 bytes, with what was replaced and not yet compacted.
+    var payloadBytes: Int
+    /// Of the dense vectors, as if every point had all of them.
+    var vectorBytes: Int { points * configuration.vectors.reduce(0) { $0 + $1.size * 4 } }
 }
 
 enum AliasChange: Sendable, Equatable {
