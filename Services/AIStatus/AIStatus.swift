@@ -8,6 +8,7 @@ import ServiceRuntime
 enum AIStatus {
     static func main() async {
         await run("ai-status") { log in
+            try refuseWords(CommandLine.arguments)
             let configuration = try AIStatusConfiguration(from: Environment())
             let metrics = Metrics()
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)

@@ -13,13 +13,14 @@ import WorkQueue
 enum DataHarvester {
     static func main() async {
         await run("data-harvester") { log in
+            let command = try MigrationCommand(arguments: CommandLine.arguments)
             let configuration = try DataHarvesterConfiguration(from: Environment())
             let metrics = Metrics()
             let pool = PostgresPool(
                 url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
                 applicationName: "data-harvester")
             let migrators = [datasourcesMigrator(pool: pool), syncJobsMigrator(pool: pool)]
-            if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
+            if let command { return try await command.run(migrators) }
             for migrator in migrators { try await migrator.up() }
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             try await checkQueuePolicy(of: redis, log: log)

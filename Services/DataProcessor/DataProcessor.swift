@@ -7,6 +7,7 @@ import ServiceRuntime
 enum DataProcessor {
     static func main() async {
         await run("data-processor") { log in
+            try refuseWords(CommandLine.arguments)
             let configuration = try DataProcessorConfiguration(from: Environment())
             let metrics = Metrics()
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)

@@ -10,6 +10,7 @@ enum Embedder {
 
     static func main() async {
         await run("embedder") { log in
+            try refuseWords(CommandLine.arguments)
             let configuration = try EmbedderConfiguration(from: Environment())
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)

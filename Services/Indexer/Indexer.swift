@@ -8,13 +8,14 @@ enum Indexer {
     static func main() async {
         await TransferCommand.runIfAsked(CommandLine.arguments)
         await run("indexer") { log in
+            let command = try IndexQueue.command(CommandLine.arguments)
             let configuration = try IndexerConfiguration(from: Environment(), arguments: CommandLine.arguments)
             let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
             let queue =
-                configuration.storeOnly
-                ? nil
-                : try await IndexQueue(configuration, arguments: CommandLine.arguments, metrics: metrics, log: log)
-            if queue?.wasMigrationCommand == true { return }
+                configuration.storeOnly && command == nil
+                ? nil : IndexQueue(configuration, metrics: metrics, log: log)
+            if let command, let queue { return try await command.run(queue.migrators) }
+            try await queue?.prepare()
             await queue?.add(to: health)
             let guardian = queue?.guardian ?? CollectionGuard()
             let (store, router): (any VectorStore, Router)

@@ -13,13 +13,14 @@ import WorkQueue
 enum Orchestrator {
     static func main() async {
         await run("orchestrator") { log in
+            let command = try MigrationCommand(arguments: CommandLine.arguments)
             let configuration = try OrchestratorConfiguration(from: Environment())
             let metrics = Metrics()
             let pool = PostgresPool(
                 url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
                 applicationName: "orchestrator")
             let migrators = OrchestratorParts.migrators(pool: pool)
-            if try await runMigrationCommand(arguments: CommandLine.arguments, migrators: migrators) { return }
+            if let command { return try await command.run(migrators) }
             for migrator in migrators { _ = try await migrator.up() }
 
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)

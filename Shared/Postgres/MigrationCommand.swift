@@ -1,43 +1,56 @@
 import ServiceRuntime
 
-/// `<service> migrate up|down|status|verify`: runs it and gives true, so that `main` ends; false for any other arguments.
-///
-/// `down` takes back the newest migration of each module, or with a number (`down 0`) everything above it. `others`: what else the
-/// service can be told, for the usage text.
-/// Throws: `MigrationError`, `PostgresError`; `verify` throws at the first difference; `UsageError` for a word it does not know.
-package func runMigrationCommand(
-    arguments: [String], migrators: [Migrator], others: [String] = [], write: (String) -> Void = { print($0) }
-) async throws -> Bool {
-    let words = arguments.dropFirst().filter { !$0.hasPrefix("--") }
-    guard let command = words.first else { return false }
-    let known = ["migrate up | down [number] | status | verify"] + others
-    let usage = UsageError(usage: "\(arguments[0]) [\(known.joined(separator: " | "))]")
-    guard command == "migrate" else { throw usage }
-    switch arguments.dropFirst(2).first {
-    case "up":
-        for migrator in migrators { write("\(migrator.module): applied \(describe(try await migrator.up()))") }
-    case "down":
-        let number = arguments.dropFirst(3).first
-        let target = number.flatMap { Int($0) }
-        guard (number == nil) == (target == nil) else { throw usage }
-        for migrator in migrators.reversed() {
-            write("\(migrator.module): taken back \(describe(try await migrator.down(to: target)))")
+/// `<service> migrate up | down [number] | status | verify`, as it stands on the command line.
+package enum MigrationCommand: Equatable, Sendable {
+    case up
+    /// Takes back the newest migration of each module, or with a number (`down 0`) everything above it.
+    case down(to: Int?)
+    case status, verify
+
+    /// `nil` where there is no command: the service runs. `options` are words that begin with `--` and may stand there then; `others`
+    /// is what else the service can be told, for the usage text.
+    /// Throws: `UsageError` for words that mean nothing.
+    package init?(
+        arguments: [String], options: Set<String> = [], others: [String] = []
+    ) throws(UsageError) {
+        let words = arguments.dropFirst().filter { !options.contains($0) }
+        if words.isEmpty { return nil }
+        let number = words.dropFirst(2).first.flatMap { Int($0) }
+        switch (words.first, words.dropFirst().first, words.count) {
+        case ("migrate", "up", 2): self = .up
+        case ("migrate", "down", 2): self = .down(to: nil)
+        case ("migrate", "down", 3) where number != nil: self = .down(to: number)
+        case ("migrate", "status", 2): self = .status
+        case ("migrate", "verify", 2): self = .verify
+        default:
+            throw UsageError(
+                arguments, knows: ["migrate up | down [number] | status | verify"] + options.sorted() + others)
         }
-    case "status":
-        for migrator in migrators {
-            for status in try await migrator.status() {
-                let when = status.appliedAt.map { " \($0)" } ?? ""
-                write("\(migrator.module) \(status.number) \(status.name): \(status.state.rawValue)\(when)")
+    }
+
+    /// Throws: `MigrationError`, `PostgresError`; `verify` throws at the first difference.
+    package func run(_ migrators: [Migrator], write: (String) -> Void = { print($0) }) async throws {
+        switch self {
+        case .up:
+            for migrator in migrators { write("\(migrator.module): applied \(describe(try await migrator.up()))") }
+        case .down(let number):
+            for migrator in migrators.reversed() {
+                write("\(migrator.module): taken back \(describe(try await migrator.down(to: number)))")
+            }
+        case .status:
+            for migrator in migrators {
+                for status in try await migrator.status() {
+                    let when = status.appliedAt.map { " \($0)" } ?? ""
+                    write("\(migrator.module) \(status.number) \(status.name): \(status.state.rawValue)\(when)")
+                }
+            }
+        case .verify:
+            for migrator in migrators {
+                try await migrator.verify()
+                write("\(migrator.module): as applied")
             }
         }
-    case "verify":
-        for migrator in migrators {
-            try await migrator.verify()
-            write("\(migrator.module): as applied")
-        }
-    default: throw usage
     }
-    return true
 }
 
 private func describe(_ numbers: [Int]) -> String {

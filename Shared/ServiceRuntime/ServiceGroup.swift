@@ -55,6 +55,7 @@ package struct ServiceGroup: Sendable {
             // A part that ignores its cancellation must not keep the process alive: `run` exits right after this.
             if remaining > 0 { exit(0) }
         }
+        log.info("service.stopped")
     }
 }
 
@@ -105,8 +106,19 @@ private struct SignalSource {
 /// Words on the command line that a service does not know.
 package struct UsageError: Error, CustomStringConvertible {
     package var usage: String
-    package init(usage: String) { self.usage = usage }
+
+    /// `arguments` begin with the program's path; `words` are what may follow it.
+    package init(_ arguments: [String], knows words: [String] = []) {
+        let program = arguments.first?.split(separator: "/").last.map(String.init) ?? "service"
+        usage = words.isEmpty ? program : "\(program) [\(words.joined(separator: " | "))]"
+    }
+
     package var description: String { "usage: \(usage)" }
+}
+
+/// For a service that is told everything by its environment. Throws: `UsageError` for any word after the program's path.
+package func refuseWords(_ arguments: [String]) throws(UsageError) {
+    if arguments.count > 1 { throw UsageError(arguments) }
 }
 
 /// The frame of every `main`: an error becomes one log line; a bad configuration exits with 78, a wrong command line with 64,
@@ -126,7 +138,6 @@ package func run(
     let log = Log(service: service, level: level, format: format)
     do {
         try await body(log)
-        log.info("service.stopped")
     } catch let error as ConfigurationError {
         FileHandle.standardError.write(Data("\(service): \(error)\n".utf8))
         exit(78)

@@ -54,24 +54,33 @@ import Testing
         let pool = try await makePool()
         let migrators = [Migrator(pool: pool, module: "m", migrations: [first, second])]
         let lines = Mutex<[String]>([])
-        func run(_ words: String...) async throws -> Bool {
-            try await runMigrationCommand(arguments: ["service"] + words, migrators: migrators) { line in
+        func run(_ words: String...) async throws {
+            try await MigrationCommand(arguments: ["service"] + words)?.run(migrators) { line in
                 lines.withLock { $0.append(line) }
             }
         }
-        #expect(try await run() == false)
-        #expect(try await run("--accept-loss") == false)
-        for words in [["migrate"], ["migrate", "sideways"], ["migrate", "down", "all"], ["migrat"]] {
-            await #expect(throws: UsageError.self) {
-                try await runMigrationCommand(arguments: ["service"] + words, migrators: migrators)
-            }
-        }
-        #expect(try await run("migrate", "up"))
-        #expect(try await run("migrate", "down"))
-        #expect(try await run("migrate", "status"))
+        try await run("migrate", "up")
+        try await run("migrate", "down")
+        try await run("migrate", "status")
         let output = lines.withLock { $0 }
         #expect(output.prefix(2) == ["m: applied 1, 2", "m: taken back 2"])
         #expect(output[2].hasPrefix("m 1 first: applied 20"))
         #expect(output[3] == "m 2 second: pending")
+    }
+
+    @Test func theCommandLineIsACommandOrNothing() throws {
+        func command(_ words: String...) throws -> MigrationCommand? {
+            try MigrationCommand(arguments: ["bin/service"] + words, options: ["--accept-loss"], others: ["copy ..."])
+        }
+        #expect(try command() == nil)
+        #expect(try command("--accept-loss") == nil)
+        #expect(try command("migrate", "down", "0") == .down(to: 0))
+        for words in [
+            ["migrate"], ["migrate", "sideways"], ["migrate", "down", "all"], ["migrate", "up", "2"], ["migrat"], ["--help"],
+        ] {
+            let error = #expect(throws: UsageError.self) { try MigrationCommand(arguments: ["bin/service"] + words) }
+            #expect(error?.usage == "service [migrate up | down [number] | status | verify]")
+        }
+        #expect(throws: UsageError.self) { try refuseWords(["embedder", "foo"]) }
     }
 }

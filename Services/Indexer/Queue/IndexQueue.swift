@@ -12,11 +12,14 @@ struct IndexQueue: Sendable {
     private let redis: RedisConnection
     private let metrics: Metrics
     private let log: Log
-    /// The process was started to migrate, and has done so.
-    let wasMigrationCommand: Bool
 
-    /// Migrates the tables it uses; refuses a Redis that evicts.
-    init(_ configuration: IndexerConfiguration, arguments: [String], metrics: Metrics, log: Log) async throws {
+    /// What the command line asks for instead of the service. Throws: `UsageError`.
+    static func command(_ arguments: [String]) throws(UsageError) -> MigrationCommand? {
+        try MigrationCommand(
+            arguments: arguments, options: ["--accept-loss"], others: TransferCommand.words.map { "\($0) ..." })
+    }
+
+    init(_ configuration: IndexerConfiguration, metrics: Metrics, log: Log) {
         self.configuration = configuration
         self.metrics = metrics
         self.log = log
@@ -24,14 +27,14 @@ struct IndexQueue: Sendable {
             url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
             applicationName: "indexer")
         redis = RedisConnection(url: configuration.service.redisURL, log: log)
-        let migrators = [
-            syncJobsMigrator(pool: pool),
-            Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
-        ]
-        wasMigrationCommand = try await runMigrationCommand(
-            arguments: arguments, migrators: migrators, others: TransferCommand.words.map { "\($0) ..." })
-        if wasMigrationCommand { return }
-        for migrator in migrators { _ = try await migrator.up() }
+    }
+
+    /// The tables it uses.
+    var migrators: [Migrator] { [syncJobsMigrator(pool: pool), datasourcesMigrator(pool: pool)] }
+
+    /// Migrates; refuses a Redis that evicts.
+    func prepare() async throws {
+        for migrator in migrators { try await migrator.up() }
         try await checkQueuePolicy(of: redis, log: log)
     }
 
