@@ -93,7 +93,7 @@ enum DataProcessorDocument {
         all["Operation"] = ["oneOf": .array(operations)]
         all["Row"] = ["type": "object", "description": "One record; '_key' is protected."]
         all["ProcessRequest"] = [
-            "type": "object", "required": ["dataset", "operations"], "additionalProperties": false,
+            "type": "object", "required": ["dataset"], "additionalProperties": false,
             "properties": [
                 "dataset": ["type": "array", "items": reference("Row")],
                 "operations": [

@@ -57,8 +57,9 @@ struct ProcessingRequest: Sendable {
     }
 
     private static func operations(_ value: JSONValue?, _ failures: inout [ParameterFailure]) -> [any Operation] {
-        guard case .array(let values)? = value else {
-            failures.append(ParameterFailure("operations", value == nil ? "is required" : "must be a list"))
+        guard let value else { return [] }
+        guard case .array(let values) = value else {
+            failures.append(ParameterFailure("operations", "must be a list"))
             return []
         }
         guard values.count <= maximumOperations else {

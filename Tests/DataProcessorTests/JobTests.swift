@@ -40,6 +40,9 @@ import WireProtocol
             let done = try await replica.get("/jobs/\(try await replica.submit("", ""))?wait=30").json
             #expect(
                 done["message"] == "Successfully processed 0 items with 0 operations" && done["data"]?["data"] == [])
+            let without = try await replica.post(#"{"dataset":[{"a":1}]}"#)
+            let id = without.json["job_id"]?.string ?? ""
+            #expect(try await replica.get("/jobs/\(id)?wait=30").json["data"]?["data"] == [["a": 1]])
         }
     }
 
@@ -79,7 +82,7 @@ import WireProtocol
     }
 
     @Test(arguments: [
-        "", "{", "null", "[]", #"{"dataset":[]}"#, #"{"operations":[]}"#, #"{"dataset":[],"operations":[]} x"#,
+        "", "{", "null", "[]", #"{"operations":[]}"#, #"{"dataset":[],"operations":{}}"#, #"{"dataset":[],"operations":[]} x"#,
         #"{"dataset":[],"operations":[],"x":1}"#,
         #"{"dataset":[{"a":"\ud800"}],"operations":[]}"#, #"{"dataset":[{"a":1e999}],"operations":[]}"#,
         #"{"dataset":[{"a":\#(String(repeating: "[", count: 100))\#(String(repeating: "]", count: 100))}],"operations":[]}"#,

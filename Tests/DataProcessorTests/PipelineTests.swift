@@ -52,7 +52,7 @@ import WireProtocol
             }
         }
         #expect(try problems("[]") == [": the body must be an object"])
-        #expect(try problems("{}") == ["dataset: is required", "operations: is required"])
+        #expect(try problems("{}") == ["dataset: is required"])
         #expect(
             try problems(#"{"dataset":{},"operations":5,"x":1,"on_error":"stop"}"#) == [
                 "x: is unknown here; known are dataset, operations, on_error", "dataset: must be a list",
