@@ -83,11 +83,13 @@ struct ServiceCaller: Sendable {
     /// The reason in problem+json, or in Qdrant's form.
     private func refusal(_ response: ClientResponse) -> ServiceClientError {
         let body = try? JSONReader.parse(response.body)
+        let detail = body?["detail"]?.string ?? body?["status"]?["error"]?.string ?? "no reason given"
         let fields = body?["errors"]?.array?.compactMap { error -> String? in
-            guard let field = error["field"]?.string, let message = error["message"]?.string else { return nil }
+            guard let field = error["field"]?.string, let message = error["message"]?.string,
+                !detail.contains(message)
+            else { return nil }
             return "\(field): \(message)"
         }
-        let detail = body?["detail"]?.string ?? body?["status"]?["error"]?.string ?? "no reason given"
         let suffix = fields.map { $0.isEmpty ? "" : " (\($0.joined(separator: "; ")))" } ?? ""
         return .refused(service: service, status: response.status, detail: detail + suffix)
     }

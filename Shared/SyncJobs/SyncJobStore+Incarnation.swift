@@ -90,7 +90,7 @@ extension SyncJobStore {
             let id = row.text(0) ?? ""
             try await lock(job: id, transaction)
             if try await stop(id, .failed, epoch: nil, reason: reason, transaction) {
-                log.info("job.failed", ["job": .string(id), "reason": .string(reason)])
+                log.info("job.failed", ["job_id": .string(id), "reason": .string(reason)])
             }
         }
         _ = try await transaction.query(

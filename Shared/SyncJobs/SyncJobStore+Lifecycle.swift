@@ -109,7 +109,7 @@ extension SyncJobStore {
         if restarted.isEmpty { return }
         // They will be met again.
         _ = try await transaction.query("DELETE FROM sync_errors WHERE job_id = $1", [.uuid(id)])
-        log.info("job.begins_anew", ["job": .string(id)])
+        log.info("job.begins_anew", ["job_id": .string(id)])
     }
 
     /// Ends a job as completed if that is proven: everything read, deletes planned, no batch open, and the numbers reconcile.

@@ -50,7 +50,11 @@ struct ServiceCallTests {
             router.on("POST", "/process") { _ in
                 calls.withLock { $0 += 1 }
                 throw Problem.badRequest(
-                    "no such operation", errors: [FieldError(field: "operations[0]", message: "unknown")])
+                    "no such operation",
+                    errors: [
+                        FieldError(field: "operations[0]", message: "unknown"),
+                        FieldError(field: "operations", message: "no such operation"),
+                    ])
             }
         }
         let processor = DataProcessorClient(client: client, url: url, internalToken: nil)

@@ -38,7 +38,7 @@ struct ServiceClientsTests {
         await #expect {
             _ = try await caller.json("GET", "/refused")
         } throws: {
-            ($0 as? ServiceClientError)?.status == 400 && "\($0)".contains("name: is required")
+            ($0 as? ServiceClientError)?.status == 400 && "\($0)".contains("400: name is required")
         }
         withExtendedLifetime(server) {}
     }
