@@ -50,6 +50,7 @@ struct DatasourceRoutes: Sendable {
             "datasource.created", ["datasource_id": .string(datasource.id), "type": .string(datasource.type.rawValue)])
         var body = datasource.json
         body["webhookSecret"] = .string(secret)
+        body["notes"] = datasource.notes
         return .json(.object(body), status: 201, headers: ["Location": "/api/datasources/\(datasource.id)"])
     }
 
@@ -75,7 +76,10 @@ struct DatasourceRoutes: Sendable {
         if draft.embedding != existing.embedding || draft.collection != existing.collection {
             try await checkSpace(draft)
         }
-        return .json(.object(try await store.update(id: existing.id, body).json))
+        let updated = try await store.update(id: existing.id, body)
+        var answer = updated.json
+        answer["notes"] = updated.notes
+        return .json(.object(answer))
     }
 
     /// Another model is not a datasource's setting once its collection holds vectors: that is a rebuild.
@@ -139,6 +143,18 @@ struct DatasourceRoutes: Sendable {
     ) async throws -> HTTPResponse {
         let answer = try await harvester.ask(question, .object(body), trace: request.trace)
         return try await SourceTranslation.response(answer, instance: request.path, query: query)
+    }
+}
+
+extension Datasource {
+    /// What is kept of the settings and not acted upon yet, so that nobody waits for it.
+    fileprivate var notes: JSONValue? {
+        var notes: [JSONValue] = []
+        if syncSchedule != nil {
+            notes.append("syncSchedule is kept, but this version has no scheduler: start syncs with POST /api/sync/...")
+        }
+        if webhookEnabled { notes.append("webhookEnabled is kept, but this version receives no webhooks") }
+        return notes.isEmpty ? nil : .array(notes)
     }
 }
 

@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import ServiceRuntime
 
 /// All settings of the orchestrator. Each field's comment names its variable; `.env.example` lists them all.
@@ -46,7 +47,10 @@ struct OrchestratorConfiguration: Sendable {
             settings.refuse("ADMIN_API_KEY must have at least 16 characters")
         }
         corsOrigins = settings.string("CORS_ORIGINS", default: "").split(separator: ",").map {
-            String($0.trimmingPrefix(" "))
+            $0.trimmingCharacters(in: .whitespaces)
+        }
+        for origin in corsOrigins where origin.wholeMatch(of: /https?:\/\/[^\/\s?#@*]+/) == nil {
+            settings.refuse("CORS_ORIGINS: \(origin) is no origin like https://shop.example")
         }
         maximumUploadBytes = settings.integer("MAX_UPLOAD_BYTES", default: 1 << 30, in: 1...(1 << 40))
         lease = .seconds(settings.integer("QUEUE_LEASE_SECONDS", default: 10, in: 1...600))

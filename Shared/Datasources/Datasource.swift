@@ -7,6 +7,8 @@ package struct Datasource: Sendable, Equatable {
         case mssql, mysql, postgresql, api, csv, xlsx, jsonl, odbc
 
         package var isFile: Bool { self == .csv || self == .xlsx || self == .jsonl }
+        /// The data-harvester can read it: the others come with later versions.
+        package var isReadable: Bool { self == .postgresql || self == .csv }
         package var isSQL: Bool { self == .mssql || self == .mysql || self == .postgresql || self == .odbc }
     }
     package enum Status: String, Codable, CaseIterable, Sendable { case active, paused, error }

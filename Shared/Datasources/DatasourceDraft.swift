@@ -41,6 +41,11 @@ package struct DatasourceDraft: Sendable, Equatable {
         name = reader.text(members["name"], "name", maximum: 200) ?? ""
         type = reader.choice(members["type"], "type") ?? .csv
         let hasType = Datasource.Kind(rawValue: members["type"]?.string ?? "") != nil
+        if hasType, !type.isReadable {
+            let readable = Datasource.Kind.allCases.filter(\.isReadable).map(\.rawValue)
+            reader.refuse(
+                "type", "\(type.rawValue) cannot be read by this version: \(readable.joined(separator: ", "))")
+        }
         connectionConfig = reader.object(members["connectionConfig"], "connectionConfig") ?? JSONObject()
         queryTemplate = reader.optionalText(members["queryTemplate"], "queryTemplate", maximum: 100_000)
         if hasType { ConnectionRules(type: type).check(connectionConfig, query: queryTemplate, &reader) }
@@ -82,7 +87,7 @@ package struct DatasourceDraft: Sendable, Equatable {
         "name", "type", "connectionConfig", "queryTemplate", "fieldMapping", "embeddingFields", "embedding",
         "processing",
         "qdrantCollection", "syncSchedule", "webhookEnabled", "status", "description", "id", "createdAt", "updatedAt",
-        "webhookSecret", "hasWebhookSecret", "file", "lastSync", "nextSyncAt",
+        "webhookSecret", "file", "notes",
     ]
 }
 

@@ -22,6 +22,10 @@ package struct ServiceSettings: Sendable {
         internalToken = settings.secret("INTERNAL_TOKEN")
         gracePeriod = .seconds(settings.integer("GRACE_PERIOD_SECONDS", default: seconds, in: 1...3600))
         accessLog = settings.flag("ACCESS_LOG", default: true)
+        if settings.string("OTEL_EXPORTER_OTLP_ENDPOINT") != nil {
+            settings.refuse(
+                "OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version exports no spans: unset it; logs carry trace ids")
+        }
         failpoints = .none
         do {
             failpoints = try Failpoints(settings.string("FAILPOINT"))

@@ -7,7 +7,7 @@ from running import ROOT
 # Named by the contract for services that later issues fill.
 PROMISED = {
     "OLLAMA_URL", "GEMINI_BASE_URL", "GEMINI_API_KEY", "OVHCLOUD_BASE_URL", "OVHCLOUD_API_KEY", "AI_ENVIRONMENT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT", "REDIS_CACHE_URL", "ORCHESTRATOR_URL",
+    "REDIS_CACHE_URL", "ORCHESTRATOR_URL",
 }
 READER = re.compile(r'\b(?:secret|string|required|integer|number|flag|choice|url|optionalURL)\(\s*"([A-Z][A-Z0-9_]+)"')
 DIRECT = re.compile(r'\bvalues\["([A-Z][A-Z0-9_]+)"\]')

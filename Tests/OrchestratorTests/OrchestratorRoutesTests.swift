@@ -48,6 +48,30 @@ struct OrchestratorRoutesTests {
         #expect(try await fixture.send("GET", "/api/datasources/\(id)").status == 404)
     }
 
+    @Test(arguments: ["mssql", "mysql", "api", "xlsx", "jsonl", "odbc"])
+    func aSourceThatNothingCanReadYetIsNotMade(type: String) async throws {
+        var draft = try #require(OrchestratorFixture.datasource.object)
+        draft["type"] = .string(type)
+        let answer = try await OrchestratorFixture().send("POST", "/api/datasources", .object(draft))
+        #expect(answer.status == 400)
+        #expect(
+            answer.body["errors"]?.array?.contains(
+                ["field": "type", "message": .string("\(type) cannot be read by this version: postgresql, csv")])
+                == true)
+    }
+
+    @Test func settingsWithoutEffectAreNotPassedOver() async throws {
+        let fixture = try await OrchestratorFixture()
+        let made = try await fixture.send("POST", "/api/datasources", OrchestratorFixture.datasource)
+        #expect(made.body["notes"] == nil)
+        let id = try #require(made.body["id"]?.string)
+        let changed = try await fixture.send(
+            "PUT", "/api/datasources/\(id)", ["syncSchedule": "0 3 * * *", "webhookEnabled": true])
+        #expect(changed.body["syncSchedule"] == "0 3 * * *" && changed.body["notes"]?.array?.count == 2)
+        let sentBack = try await fixture.send("PUT", "/api/datasources/\(id)", changed.body)
+        #expect(sentBack.status == 200)
+    }
+
     @Test func everythingWrongWithADatasourceIsSaidAtOnce() async throws {
         let fixture = try await OrchestratorFixture()
         let answer = try await fixture.send("POST", "/api/datasources", ["type": "cobol", "embeddingFields": []])
@@ -154,7 +178,7 @@ struct OrchestratorRoutesTests {
         ("mode", ["collection": "a", "query": "b", "mode": "x"]),
         ("facets", ["collection": "a", "query": "b", "facets": "brand"]),
         ("facets", ["collection": "a", "query": "b", "facets": ["brand", 1]]),
-        ("colour", ["collection": "a", "query": "b", "colour": 1]),
+        ("colour", ["collection": "a", "query": "b", "colour": 1]), ("query", ["collection": "a", "query": 5]),
     ]
 
     @Test(arguments: wrongSearches)
@@ -177,9 +201,15 @@ struct OrchestratorConfigurationTests {
     @Test func everyProblemIsReportedAtOnce() {
         #expect {
             try OrchestratorConfiguration(
-                from: .init(["PORT": "x", "REDIS_URL": "http://a", "ADMIN_API_KEY": "short"]))
+                from: .init([
+                    "PORT": "x", "REDIS_URL": "http://a", "ADMIN_API_KEY": "short",
+                    "CORS_ORIGINS": "https://shop.example, shop.example", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a",
+                ]))
         } throws: { error in
-            ["PORT", "REDIS_URL", "ADMIN_API_KEY", "SECRETS_KEY"].allSatisfy { "\(error)".contains($0) }
+            [
+                "PORT", "REDIS_URL", "ADMIN_API_KEY", "SECRETS_KEY", "CORS_ORIGINS: shop.example is",
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+            ].allSatisfy { "\(error)".contains($0) }
         }
     }
 }

@@ -39,7 +39,7 @@ struct SourceConnectors: Sendable {
             return CSVConnector(
                 file: try await file(of: source), settings: source.connection, key: source.mapping.key,
                 limits: settings.csv)
-        default:
+        case .mssql, .mysql, .api, .xlsx, .jsonl, .odbc:
             throw SourceError(
                 .unsupported, "sources of type \(source.type.rawValue) cannot be read by this service yet",
                 field: "type")
