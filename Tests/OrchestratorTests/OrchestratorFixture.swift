@@ -56,3 +56,16 @@ struct OrchestratorFixture {
         "embeddingFields": ["title"], "qdrantCollection": "products",
     ]
 }
+
+/// A server of ours in place of another service, for as long as it is held.
+func serve(_ router: Router) async throws -> (url: String, server: HTTPServer) {
+    let server = HTTPServer(
+        host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics(), accessLog: false)
+    return ("http://127.0.0.1:\(try await server.start())", server)
+}
+
+func serve(_ routes: (inout Router) -> Void) async throws -> (url: String, server: HTTPServer) {
+    var router = Router()
+    routes(&router)
+    return try await serve(router)
+}

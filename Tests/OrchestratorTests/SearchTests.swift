@@ -28,6 +28,10 @@ struct SearchTests {
             router.on("POST", "/collections/:name/points/query") { [self] request in
                 let body = try request.json()
                 asked.withLock { $0.queries.append(body) }
+                if body.serialized.contains("nonsense") {
+                    let reason = "Format error in JSON body: prefetch[0].prefetch.filter.must[0].match: needs one of"
+                    return .json(["status": ["error": .string(reason)], "time": 0] as JSONValue, status: 400)
+                }
                 if !hasWords, body.serialized.contains("lexical") {
                     return .json(
                         ["status": ["error": "Wrong input: Not existing vector name error: lexical"], "time": 0],
@@ -61,12 +65,6 @@ struct SearchTests {
         func body(_ name: String) -> JSONValue? { asked.withLock { $0.bodies[name] } }
     }
 
-    private static func serve(_ router: Router) async throws -> (url: String, server: HTTPServer) {
-        let server = HTTPServer(
-            host: "127.0.0.1", port: 0, router: router, log: .silent, metrics: Metrics(), accessLog: false)
-        return ("http://127.0.0.1:\(try await server.start())", server)
-    }
-
     private struct Suite {
         let fixture: OrchestratorFixture
         let store: Store
@@ -74,13 +72,14 @@ struct SearchTests {
 
         init(_ store: Store = Store(), hasEmbedder: Bool = true) async throws {
             self.store = store
-            let indexer = try await SearchTests.serve(store.router)
-            var embeddings = Router()
-            embeddings.on("POST", "/embed") { _ in
-                .json(
-                    ["vectors": [[0.25, 0.5]], "model": "m", "dimensions": 2, "cached": 0, "tokens": 1] as JSONValue)
+            let indexer = try await serve(store.router)
+            let embedder = try await serve { router in
+                router.on("POST", "/embed") { _ in
+                    .json(
+                        ["vectors": [[0.25, 0.5]], "model": "m", "dimensions": 2, "cached": 0, "tokens": 1]
+                            as JSONValue)
+                }
             }
-            let embedder = try await SearchTests.serve(embeddings)
             servers = [indexer.server, embedder.server]
             fixture = try await OrchestratorFixture(
                 embedder: hasEmbedder ? embedder.url : "http://127.0.0.1:9", indexer: indexer.url)
@@ -163,6 +162,13 @@ struct SearchTests {
         #expect(answer.body["facets"] == ["category": [["value": "Lamps", "count": 3]]])
         #expect(suite.store.body("facet") == ["key": "category", "limit": 100, "exact": true, "filter": filter])
         #expect(suite.store.body("count")?["filter"] == filter)
+    }
+
+    @Test func aWrongFilterIsNamedWhereItWasAsked() async throws {
+        let filter: JSONValue = ["must": [["key": "price", "match": ["nonsense": 5]]]]
+        let answer = try await Suite().search("lamp", ["filter": filter])
+        #expect(answer.status == 400)
+        #expect(answer.body["errors"] == [["field": "filter.must[0].match", "message": "needs one of"]])
     }
 
     @Test func withoutAnEmbedderWordsStillFind() async throws {

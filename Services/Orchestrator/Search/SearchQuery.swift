@@ -32,8 +32,15 @@ struct SearchQuery: Sendable {
                     field: name, message: "must be a whole number from \(range.lowerBound) to \(range.upperBound)"))
             return fallback
         }
-        collection = members["collection"]?.string ?? ""
-        text = members["query"]?.string ?? ""
+        func string(_ name: String) -> String {
+            guard let value = members[name]?.nonNull else { return "" }
+            if value.string == nil {
+                errors.append(FieldError(field: name, message: "must be a string, not \(value.kind)"))
+            }
+            return value.string ?? ""
+        }
+        collection = string("collection")
+        text = string("query")
         limit = whole("limit", 10, 1...Self.maximumLimit)
         offset = whole("offset", 0, 0...Self.maximumOffset)
         filter = members["filter"]?.nonNull
@@ -46,7 +53,9 @@ struct SearchQuery: Sendable {
                 )
             }
         }
-        errors += Self.check(collection: collection, text: text)
+        errors += Self.check(collection: collection, text: text).filter { new in
+            !errors.contains { $0.field == new.field }
+        }
         if let given = members["mode"]?.nonNull { read(mode: given.string, &errors) }
         if !errors.isEmpty { throw .badRequest("the search is not valid", errors: errors) }
     }

@@ -105,8 +105,16 @@ struct SearchService: Sendable {
         } catch let error as ServiceClientError
             where [400, 422].contains(error.status) && !Self.hasNoWords(error) && query.filter != nil
         {
-            throw Problem.badRequest(field: "filter", "was refused by the store: \(error.detail)")
+            throw Self.refusedFilter(error)
         }
+    }
+
+    /// The place in the filter as it was asked, not in the store's query that was made of it.
+    private static func refusedFilter(_ error: ServiceClientError) -> Problem {
+        if let match = error.detail.firstMatch(of: /(?:prefetch(?:\[[0-9]+\])?\.)*(filter[^: ]*): (.+)/) {
+            return .badRequest(field: String(match.1), String(match.2))
+        }
+        return .badRequest(field: "filter", "was refused by the store: \(error.detail)")
     }
 
     /// Qdrant's words for a vector that a collection does not have.
@@ -124,7 +132,7 @@ struct SearchService: Sendable {
         } catch let error as ServiceClientError where error.status == 404 {
             return 0
         } catch let error as ServiceClientError where [400, 422].contains(error.status) {
-            throw Problem.badRequest(field: "filter", "was refused by the store: \(error.detail)")
+            throw Self.refusedFilter(error)
         }
     }
 
