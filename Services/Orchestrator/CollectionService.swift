@@ -18,21 +18,22 @@ struct CollectionService: Sendable {
     /// first release have none.
     static let wordsName = "lexical"
 
-    /// The collection that a datasource fills, made where there is none; its active version has a space then. `choice` is asked only
+    /// The collection that a datasource fills, made where there is none; its active version has a space then. `chosen` is asked only
     /// where the collection has none yet.
     /// Throws: a 409 problem when the collection holds vectors of another space: a mixture could not be searched.
-    func ensure(for datasource: Datasource, choice: () async throws -> SpaceChoice) async throws -> VectorCollection {
+    func ensure(for datasource: Datasource, chosen: () async throws -> EmbeddingSpace) async throws -> VectorCollection
+    {
         var collection: VectorCollection
         if let known = try await store.collection(name: datasource.collection) {
             collection = known
         } else {
-            let space = try await choice().space(of: datasource.embedding)
+            let space = try await chosen()
             collection = try await store.ensure(
                 name: datasource.collection, vectorSize: space.dimensions, space: space, datasourceID: datasource.id)
         }
         if let reason = collection.conflict(with: datasource.embedding) { throw Problem.conflict(reason) }
         if collection.active.space == nil {
-            let space = try await choice().space(of: datasource.embedding)
+            let space = try await chosen()
             guard space.dimensions == collection.active.vectorSize else {
                 throw Problem.conflict(
                     "the collection \(collection.name) takes \(collection.active.vectorSize) dimensions, \(space.identifier) has others"

@@ -17,9 +17,6 @@ struct ModelChange: Sendable {
     let failpoints: Failpoints
     let log: Log
 
-    /// Embedded once to see whether a space can be served before anything is made for it.
-    static let probe = "a text to try an embedding model with"
-
     // MARK: - What users ask for
 
     /// Begins a new version. The same request again finds the version that is being built.
@@ -39,7 +36,7 @@ struct ModelChange: Sendable {
                 try await collections.store.setSwitchesWhenReady(request.switchesWhenReady, of: name)
             }
         } else {
-            if collection.building == nil { try await probe(space, trace: trace) }
+            if collection.building == nil { try await embedder.probe(space, trace: trace) }
             let version = try await collections.store.addVersion(
                 of: name, vectorSize: space.dimensions, space: space, templates: templates,
                 switchesWhenReady: request.switchesWhenReady)
@@ -154,14 +151,6 @@ struct ModelChange: Sendable {
         try await datasources.datasources(collection: collection.name, limit: 10_000).items
     }
 
-    private func probe(_ space: EmbeddingSpace, trace: TraceContext) async throws {
-        do {
-            _ = try await embedder.embed([Self.probe], space: space, task: "document", trace: trace)
-        } catch let error as ServiceClientError where error.isAboutTheRequest {
-            throw Problem.badRequest(field: "embedding", "cannot be served: \(error.detail)")
-        }
-    }
-
     /// A template stands for the texts of every datasource of the collection.
     private func templates(_ wanted: Datasource.Embedding, for sources: [Datasource]) throws -> [String: String?] {
         guard let template = wanted.template else { return [:] }
@@ -185,16 +174,5 @@ struct ModelChange: Sendable {
         }
         guard errors.isEmpty else { throw Problem.badRequest("the template is not valid", errors: errors) }
         return Dictionary(sources.map { ($0.id, template) }, uniquingKeysWith: { $1 })
-    }
-}
-
-extension ServiceClientError {
-    /// Another try will not help: the space, not the moment, is wrong.
-    fileprivate var isAboutTheRequest: Bool {
-        switch self {
-        case .refused(_, let status, _): (400..<500).contains(status) && status != 429
-        case .malformed: true
-        case .unreachable, .timedOut: false
-        }
     }
 }

@@ -1,6 +1,7 @@
 import Datasources
 import HTTPServer
 import ServiceClients
+import ServiceRuntime
 import WireProtocol
 
 /// Which embedding space is meant by settings that name a part of one.
@@ -31,5 +32,32 @@ struct SpaceChoice: Sendable {
                 "is required for the model \(space.model): how many numbers its vectors have")
         }
         return space
+    }
+
+    /// Nothing about it is asked for that the embedder is not configured with: it need not be tried.
+    func isConfigured(_ space: EmbeddingSpace) -> Bool { providers.contains { $0.space == space } }
+}
+
+extension EmbedderClient {
+    /// Embeds one short text, to see whether a space can be served before anything is made for it.
+    /// Throws: 400 where it cannot.
+    func probe(_ space: EmbeddingSpace, trace: TraceContext) async throws {
+        do {
+            _ = try await embed(
+                ["a text to try an embedding model with"], space: space, task: "document", trace: trace)
+        } catch let error as ServiceClientError where error.isAboutTheRequest {
+            throw Problem.badRequest(field: "embedding", "cannot be served: \(error.detail)")
+        }
+    }
+}
+
+extension ServiceClientError {
+    /// Another try will not help: the space, not the moment, is wrong.
+    fileprivate var isAboutTheRequest: Bool {
+        switch self {
+        case .refused(_, let status, _): (400..<500).contains(status) && status != 429
+        case .malformed: true
+        case .unreachable, .timedOut: false
+        }
     }
 }

@@ -36,7 +36,10 @@ struct SyncStarter: Sendable {
             )
         }
         let collection = try await collections.ensure(for: datasource) {
-            SpaceChoice(providers: try await embedder.providers(trace: trace))
+            let choice = SpaceChoice(providers: try await embedder.providers(trace: trace))
+            let space = try choice.space(of: datasource.embedding)
+            if !choice.isConfigured(space) { try await embedder.probe(space, trace: trace) }
+            return space
         }
         var started = Started(
             job: try await start(

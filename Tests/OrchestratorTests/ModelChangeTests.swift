@@ -136,6 +136,26 @@ struct ModelChangeRoutesTests {
         #expect(try await rebuild.fixture.send("POST", "/api/datasources", .object(second)).status == 409)
     }
 
+    @Test func aSpaceThatTheEmbedderDoesNotServeMakesNoCollection() async throws {
+        let embedder = try await serve { router in
+            router.on("GET", "/providers") { _ in
+                let provider: JSONValue = ["space": "local|m|384|none|normalized", "default": true]
+                return .json(["providers": [provider]] as JSONValue)
+            }
+            router.on("POST", "/embed") { _ in throw Problem.badRequest("m gives 384 dimensions, not 17") }
+        }
+        let fixture = try await OrchestratorFixture(embedder: embedder.url)
+        var draft = try #require(OrchestratorFixture.datasource.object)
+        draft["embedding"] = ["dimensions": 17]
+        let id = try #require(try await fixture.send("POST", "/api/datasources", .object(draft)).body["id"]?.string)
+        let answer = try await fixture.send("POST", "/api/sync/full/\(id)")
+        #expect(answer.status == 400)
+        #expect(
+            answer.body["errors"]
+                == [["field": "embedding", "message": "cannot be served: m gives 384 dimensions, not 17"]])
+        #expect(try await fixture.send("GET", "/api/collections").body["total"] == 0)
+    }
+
     @Test func theAnswersNameTheVersion() async throws {
         let rebuild = try await Rebuild()
         let job = try await rebuild.jobs.create(
