@@ -76,7 +76,8 @@ import Testing
         #expect(try command("--accept-loss") == nil)
         #expect(try command("migrate", "down", "0") == .down(to: 0))
         for words in [
-            ["migrate"], ["migrate", "sideways"], ["migrate", "down", "all"], ["migrate", "up", "2"], ["migrat"], ["--help"],
+            ["migrate"], ["migrate", "sideways"], ["migrate", "down", "all"], ["migrate", "up", "2"], ["migrat"],
+            ["--help"],
         ] {
             let error = #expect(throws: UsageError.self) { try MigrationCommand(arguments: ["bin/service"] + words) }
             #expect(error?.usage == "service [migrate up | down [number] | status | verify]")
