@@ -110,6 +110,11 @@ struct CollectionQueryTests {
         #expect(Set(try await ids(request)) == [2, 3])
         request.prefetch = [Prefetch(query: .near([9: 1]), using: "lexical")]
         #expect(try await ids(request).isEmpty)
+        // An offset reaches the prefetch: one of the two nearest is left out, whichever.
+        request.prefetch = [Prefetch(query: .near([1, 0]), using: "text", limit: 1)]
+        request.offset = 1
+        let drawn = try await ids(request)
+        #expect(drawn == [1] || drawn == [2])
     }
 
     @Test func aQueryByIDLeavesThePointOut() async throws {

@@ -678,10 +678,39 @@ def test_strict_mode_forbids_what_its_settings_name(cities):
     strict(read_rate_limit=1, max_query_limit=100)
     answers = [query(limit=1) for _ in range(5)]
     assert answers[0].ok and all(answer.status == 429 and "Read rate limit exceeded, retry later" in answer.error for answer in answers[1:])
+    assert 55 < int(answers[1].headers["Retry-After"]) <= 60
     strict(enabled=False)
     assert query(limit=50, params={"exact": True}).ok
     strict(read_rate_limit=1)
     assert query(limit=1).ok, "settings that are set again begin anew"
+    formula = {"formula": {"sum": ["$score", "price"]}, "defaults": {"price": 0}}
+    strict(read_rate_limit=1000)
+    forbidden(cities.points("POST", "/query", {"prefetch": {"query": VECTORS[1], "limit": 1}, "query": formula}), 'not found for "price" in formula expression')
+    forbidden(cities.points("POST", "/search/matrix/pairs", {"sample": 50, "limit": 3}), "Limit exceeded 150 > 100")
+
+
+def test_a_request_costs_what_it_touches(cities):
+    """One token a vector, id or condition read, one a point written, half of all for a filter."""
+    def strict(**settings):
+        assert cities.call("PATCH", COLLECTION, {"strict_mode_config": {"enabled": True, **settings}}).ok
+
+    def limited(answer, text, wait=None):
+        assert answer.status == 429 and answer.error.startswith("Rate limiting exceeded: ") and text in answer.error, answer.text
+        retry = answer.headers.get("Retry-After")
+        assert retry is None if wait is None else abs(int(retry) - wait) <= 1, answer.headers
+
+    too_much = "rate limit exceeded, request larger than rate limiter capacity, please try to split your request"
+    condition = {"key": "price", "range": {"gt": 1}}
+    strict(read_rate_limit=4, write_rate_limit=4)
+    limited(cities.points("POST", "", {"ids": [1, 2, 3, 4, 5]}), "Read " + too_much)
+    limited(cities.points("POST", "/query", {"query": {"recommend": {"positive": [1, 2, 3], "negative": [4, 5]}}, "limit": 1}), "Read " + too_much)
+    limited(cities.points("POST", "/scroll", {"filter": {"must": [condition] * 4}}), "Read " + too_much)
+    assert cities.points("POST", "", {"ids": [1, 2, 3]}).ok
+    limited(cities.points("POST", "/scroll", {"filter": {"must": [condition] * 2}}), "Read rate limit exceeded: Operation requires 3 tokens but only 1.0 were available", 30)
+    points = [{"id": id, "vector": {}} for id in range(60, 65)]
+    limited(cities.points("PUT", "", {"points": points}), "Write " + too_much)
+    assert cities.points("POST", "/payload", {"payload": {"a": 1}, "filter": {"must": [condition]}}).ok
+    limited(cities.points("PUT", "", {"points": points[:4]}), "Write rate limit exceeded: Operation requires 4 tokens but only 1.0 were available", 45)
 
 
 # Service

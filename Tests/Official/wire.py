@@ -53,8 +53,8 @@ def validator(path, method, part):
 
 
 class Answer:
-    def __init__(self, status, text):
-        self.status, self.text = status, text
+    def __init__(self, status, text, headers):
+        self.status, self.text, self.headers = status, text, headers
         self.body = json.loads(text) if text[:1] in "{[" else None
 
     @property
@@ -82,9 +82,9 @@ class Wire:
         request = urllib.request.Request(self.url + target, data, {"api-key": KEY, "Content-Type": "application/json"}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as response:
-                return Answer(response.status, response.read().decode())
+                return Answer(response.status, response.read().decode(), response.headers)
         except urllib.error.HTTPError as refusal:
-            return Answer(refusal.code, refusal.read().decode())
+            return Answer(refusal.code, refusal.read().decode(), refusal.headers)
 
     def call(self, method, path, body=None, query="", malformed=False, **names):
         """`malformed`: the body is meant not to be of the documented form."""

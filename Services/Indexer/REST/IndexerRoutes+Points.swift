@@ -108,6 +108,7 @@ extension IndexerRoutes {
         let body = try await body(of: request)
         try body.refuse("shard_key")
         guard let ids = try body.ids("ids") else { throw body.missing("ids") }
+        try await checkStrictly(request, reads: [body])
         let points = try await store.retrieve(ids, from: request.collection, fields: try body.fields(payload: true))
         return QdrantAnswer.ok(try await rendered(points), since: started)
     }

@@ -35,7 +35,7 @@ enum QdrantErrors {
         case let error as FilterError where error.kind == .value:
             QdrantAnswer.error(422, "Validation error in JSON body: [\(error)]")
         case let error as FilterError: QdrantAnswer.error(400, "Format error in JSON body: \(error)")
-        case let error as RequestError: QdrantAnswer.error(error.status, error.description)
+        case let error as RequestError: QdrantAnswer.error(error.status, error.description, headers: error.headers)
         default: answer(Problem(answering: error))
         }
     }
@@ -72,6 +72,7 @@ enum QdrantErrors {
 struct RequestError: Error, CustomStringConvertible {
     var status: Int
     var description: String
+    var headers: HTTPFields = [:]
 
     /// Not of the documented form.
     static func format(_ path: String, _ reason: String) -> RequestError { format("\(path): \(reason)") }

@@ -1,5 +1,4 @@
 import HTTPServer
-import Synchronization
 import WireProtocol
 
 /// `strict_mode_config` of a collection: what its owner forbids its clients. Texts are Qdrant's, the status 403.
@@ -37,8 +36,10 @@ struct StrictMode: Sendable {
     /// A body that asks for points. `perGroup`: how many of each group.
     func check(read body: RequestBody) throws {
         let perGroup = try body.count("group_size", from: 0) ?? (body.value("group_by") == nil ? 1 : 3)
-        let asked = try body.count("limit", from: 0) ?? 10
-        let (points, overflow) = asked.multipliedReportingOverflow(by: perGroup)
+        // A distance matrix has so many rows.
+        let rows = try body.count("sample", from: 0) ?? 1
+        let asked = try body.count("limit", from: 0) ?? (body.value("sample") == nil ? 10 : 3)
+        let (points, overflow) = asked.multipliedReportingOverflow(by: perGroup * rows)
         try check(overflow ? .max : points, "max_query_limit", "limit")
         try check(filter: body.value("filter"), indexedBy: "unindexed_filtering_retrieve")
         if let key = body.value("group_by")?.string { try checkIndexed(key, "unindexed_filtering_retrieve") }
@@ -55,7 +56,40 @@ struct StrictMode: Sendable {
                     "Reduce the \"oversampling\" parameter to or below \(limit).")
             }
         }
+        if let query = body.value("query")?.object, query["formula"] != nil {
+            for path in try Formula(query).paths where !isIndexed(path.text, "unindexed_filtering_retrieve") {
+                throw Self.forbidden(
+                    "Index required but not found for \"\(path.text)\" in formula expression",
+                    "Create an index for this key or use a different formula expression.")
+            }
+        }
         for inner in try body.list("prefetch", orOne: true) ?? [] { try check(read: inner) }
+    }
+
+    /// Tokens of a read: one, or one for each vector or id it names, and one for each condition of its filter. What prefetches find costs
+    /// what they cost.
+    func cost(ofReading body: RequestBody) throws -> Int {
+        var found = FilterMeasure()
+        if let filter = body.value("filter") { found.measure(filter, under: "") }
+        let prefetches = try body.list("prefetch", orOne: true) ?? []
+        if !prefetches.isEmpty { return try prefetches.reduce(found.conditions) { $0 + (try cost(ofReading: $1)) } }
+        let query = body.value("query")
+        let examples =
+            [body.value("positive"), body.value("negative")] + [
+                query?["recommend"]?["positive"], query?["recommend"]?["negative"],
+            ]
+        let named = examples.reduce(0) { $0 + ($1?.array?.count ?? 0) } + (body.value("ids")?.array?.count ?? 0)
+        return max(1, named) + found.conditions
+    }
+
+    /// Tokens of a change: the points it names, or for a filter half of all, as Qdrant guesses.
+    func cost(ofWriting update: PointsUpdate, of collection: CollectionDescription) -> Int {
+        switch update {
+        case .batch(let updates): updates.reduce(0) { $0 + cost(ofWriting: $1, of: collection) }
+        case .changes(let changes, _, _): max(1, changes.count)
+        case .selected(.ids(let ids), _): max(1, ids.count)
+        case .selected(.filter, _): max(1, collection.points / 2)
+        }
     }
 
     /// A change of points in a collection.
@@ -136,10 +170,12 @@ struct StrictMode: Sendable {
         for key in found.keys { try checkIndexed(key, setting) }
     }
 
-    private func checkIndexed(_ key: String, _ setting: String) throws {
-        guard settings[setting] == false else { return }
+    private func isIndexed(_ key: String, _ setting: String) -> Bool {
         func plain(_ path: String) -> String { path.replacing("[]", with: "") }
-        if indexed.names.contains(where: { plain($0) == plain(key) }) { return }
+        return settings[setting] != false || indexed.names.contains { plain($0) == plain(key) }
+    }
+    private func checkIndexed(_ key: String, _ setting: String) throws {
+        if isIndexed(key, setting) { return }
         throw Self.forbidden(
             "Index required but not found for \"\(key)\"", "Create an index for this key or use a different filter.")
     }
@@ -184,47 +220,6 @@ private struct FilterMeasure {
     }
 }
 
-/// `read_rate_limit` and `write_rate_limit`: so many requests a minute, of each collection.
-final class RateLimits: Sendable {
-    private struct Bucket {
-        var tokens: Double
-        var at: ContinuousClock.Instant
-        var limit: Int
-    }
-    private let buckets = Mutex<[String: Bucket]>([:])
-
-    /// A collection that is deleted, or whose strict mode is set, begins anew, as in Qdrant.
-    func forget(_ collection: String) {
-        buckets.withLock { buckets in
-            for kind in ["Read", "Write"] { buckets["\(kind) \(collection)"] = nil }
-        }
-    }
-
-    /// Throws: 429. `kind`: "Read" or "Write".
-    func take(_ kind: String, of collection: String, limit: Int?, cost: Int = 1) throws {
-        guard let limit else { return }
-        let now = ContinuousClock.now
-        let left: Double? = buckets.withLock { buckets in
-            var bucket = buckets["\(kind) \(collection)"] ?? Bucket(tokens: Double(limit), at: now, limit: limit)
-            if bucket.limit != limit { bucket = Bucket(tokens: Double(limit), at: now, limit: limit) }
-            let elapsed = (now - bucket.at).components
-            let seconds = Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
-            bucket.tokens = min(Double(limit), bucket.tokens + seconds * Double(limit) / 60)
-            bucket.at = now
-            let isEnough = bucket.tokens >= Double(cost)
-            if isEnough { bucket.tokens -= Double(cost) }
-            buckets["\(kind) \(collection)"] = bucket
-            return isEnough ? nil : bucket.tokens
-        }
-        guard let left else { return }
-        let reason =
-            cost == 1
-            ? "\(kind) rate limit exceeded, retry later"
-            : "\(kind) rate limit exceeded: Operation requires \(cost) tokens but only \(Int(left)) were available"
-        throw RequestError(status: 429, description: "Rate limiting exceeded: \(reason)")
-    }
-}
-
 extension IndexerRoutes {
     private func strictMode(_ request: HTTPRequest) async throws -> StrictMode? {
         let settings = try await store.settings(of: request.collection)
@@ -234,25 +229,26 @@ extension IndexerRoutes {
     /// Throws: 403 and 429 where the collection's strict mode forbids what is asked for.
     func checkStrictly(_ request: HTTPRequest, reads bodies: [RequestBody], inBatch: Bool = false) async throws {
         guard let strict = try await strictMode(request) else { return }
-        try limits.take("Read", of: request.collection, limit: strict.readRate)
         try strict.check(timeout: request.query("timeout").flatMap { Int($0) })
         if inBatch { try strict.check(batch: bodies.count) }
         for body in bodies { try strict.check(read: body) }
+        let cost = try bodies.reduce(0) { $0 + (try strict.cost(ofReading: $1)) }
+        try limits.take(.read, of: request.collection, limit: strict.readRate, cost: cost)
     }
 
     func checkStrictly(_ request: HTTPRequest, writes update: PointsUpdate) async throws {
         guard let strict = try await strictMode(request) else { return }
-        var cost = 1
-        if case .selected(.filter, _) = update { cost = 5 }
-        try limits.take("Write", of: request.collection, limit: strict.writeRate, cost: cost)
         try strict.check(timeout: request.query("timeout").flatMap { Int($0) })
         let collection = try await store.collection(request.collection)
         try strict.check(update, of: collection)
+        try limits.take(
+            .write, of: request.collection, limit: strict.writeRate,
+            cost: strict.cost(ofWriting: update, of: collection))
     }
 
     func checkStrictlyIndexing(_ request: HTTPRequest) async throws {
         guard let strict = try await strictMode(request) else { return }
-        try limits.take("Write", of: request.collection, limit: strict.writeRate)
+        try limits.take(.write, of: request.collection, limit: strict.writeRate)
         try strict.checkIndexCount(try await store.settings(of: request.collection).payloadSchema.count + 1)
     }
 }

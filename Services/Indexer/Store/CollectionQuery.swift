@@ -25,9 +25,13 @@ struct CollectionQuery: Sendable {
         }
         let (end, overflow) = request.offset.addingReportingOverflow(request.limit)
         root.limit = overflow ? .max : end
+        // As Qdrant: prefetches find so many more.
+        if case .sample? = request.query {
+            root.prefetch = root.prefetch.map { $0.reaching(further: request.offset) }
+        }
         let found = try await hits(of: root, in: Scope(filter: nil, mask: snapshot.live))
-        // As Qdrant: what is drawn at random has no first ones to leave out.
-        if case .sample? = request.query { return Array(found.prefix(request.limit)) }
+        // As Qdrant: what is drawn from all points has no first ones to leave out.
+        if case .sample? = request.query, root.prefetch.isEmpty { return Array(found.prefix(request.limit)) }
         return Array(found.dropFirst(request.offset))
     }
 
@@ -338,6 +342,14 @@ extension QueryRequest {
 }
 
 extension Prefetch {
+    fileprivate func reaching(further count: Int) -> Prefetch {
+        var prefetch = self
+        let (limit, overflow) = limit.addingReportingOverflow(count)
+        prefetch.limit = overflow ? .max : limit
+        prefetch.prefetch = self.prefetch.map { $0.reaching(further: count) }
+        return prefetch
+    }
+
     fileprivate func collect(_ ids: inout Set<PointID>) {
         ids.formUnion(query?.ids ?? [])
         ids.formUnion(query?.conditionIDs ?? [])

@@ -47,6 +47,19 @@ struct Formula: Sendable {
         expression = try read(query["formula"] ?? .null, "query.formula")
     }
 
+    /// The payload values that it computes with.
+    var paths: [PayloadPath] { Self.paths(of: expression) }
+    private static func paths(of expression: Expression) -> [PayloadPath] {
+        switch expression {
+        case .constant, .score, .condition: []
+        case .number(let path), .distance(_, let path), .date(let path): [path]
+        case .product(let parts), .sum(let parts), .maximum(let parts), .minimum(let parts): parts.flatMap(paths)
+        case .quotient(let left, let right, _), .power(let left, let right): paths(of: left) + paths(of: right)
+        case .function(_, let operand): paths(of: operand)
+        case .decay(_, let x, let target, _, _): paths(of: x) + (target.map(paths) ?? [])
+        }
+    }
+
     // MARK: - Reading
 
     /// `$score` is `$score[0]`; `nil` is a payload path.
