@@ -1,51 +1,42 @@
 /// Stops calling what fails, and finds out with single probes when it works again. A pure state machine: the caller keeps it,
 /// asks before each call and reports after it.
 ///
-/// closed -> open: enough calls in the window, of which too many failed; the pause doubles from opening to opening.
-/// open -> half open: the pause is over; one probe at a time. half open -> closed: enough probes in a row succeeded.
+/// closed -> open: at least ten calls within a minute, of which half failed. open -> half open: the pause is over; one probe at
+/// a time. half open -> closed: two probes in a row succeeded; one that fails opens it again, for twice as long.
 package struct CircuitBreaker: Sendable {
     package typealias Instant = ContinuousClock.Instant
 
-    package struct Policy: Sendable, Equatable {
-        package var window = Duration.seconds(60)
-        package var minimumCalls = 10
-        package var failureShare = 0.5
-        package var firstPause = Duration.seconds(5)
-        package var longestPause = Duration.seconds(300)
-        /// Each pause is this share longer or shorter, so that replicas do not probe together.
-        package var jitter = 0.2
-        package var successesToClose = 2
-        /// A probe that has not reported after this long is given up.
-        package var probeLimit = Duration.seconds(60)
-        package init() {}
-    }
+    private static let window = Duration.seconds(60)
+    private static let minimumCalls = 10
+    private static let firstPause = Duration.seconds(5)
+    private static let longestPause = Duration.seconds(300)
+    private static let successesToClose = 2
+    /// While a probe is out; its outcome is not far.
+    private static let pauseDuringProbe = Duration.seconds(1)
 
     package enum State: Sendable, Equatable {
         case closed
-        /// `until` is nil where only a change of configuration helps.
-        case open(until: Instant?)
+        case open(until: Instant)
         case halfOpen(successes: Int)
     }
 
     package enum Outcome: Sendable {
+        /// An answer, if only that the call was wrong.
         case success
         /// Overload, server error, timeout, connection: what may pass.
         case failure
-        /// The caller's own fault (4xx), or cancelled: says nothing about the other side.
+        /// Cancelled: says nothing about the other side.
         case ignored
-        /// Wrong key, no quota, no such model: open at once, until the stated reset or a new configuration.
-        case blocked(until: Instant?)
     }
 
-    /// Allows one call; handed back with its outcome. An outcome of an earlier state changes nothing.
+    /// Allows one call, and must be handed back with its outcome. An outcome of an earlier state changes nothing.
     package struct Permit: Sendable, Equatable {
         fileprivate let generation: Int
-        package let isProbe: Bool
     }
     package enum Answer: Sendable, Equatable {
         case allowed(Permit)
-        /// When to ask again; nil: not before the configuration changes.
-        case refused(until: Instant?)
+        /// When to ask again.
+        case refused(until: Instant)
     }
 
     private struct Slice: Sendable {
@@ -55,42 +46,39 @@ package struct CircuitBreaker: Sendable {
     }
 
     package private(set) var state = State.closed
-    private let policy: Policy
+    private var isProbing = false
     private var generation = 0
     private var openings = 0
     private var slices: [Slice] = []
-    private var probeSince: Instant?
 
-    package init(_ policy: Policy = Policy()) { self.policy = policy }
+    package init() {}
 
     package mutating func ask(at now: Instant) -> Answer {
         if case .open(let until) = state {
-            guard let until, until <= now else { return .refused(until: until) }
+            if now < until { return .refused(until: until) }
             change(to: .halfOpen(successes: 0))
         }
-        guard case .halfOpen = state else { return .allowed(Permit(generation: generation, isProbe: false)) }
-        if let since = probeSince, now - since < policy.probeLimit { return .refused(until: since + policy.probeLimit) }
-        probeSince = now
-        generation += 1  // a probe that was given up reports in vain
-        return .allowed(Permit(generation: generation, isProbe: true))
+        if case .halfOpen = state {
+            if isProbing { return .refused(until: now + Self.pauseDuringProbe) }
+            isProbing = true
+        }
+        return .allowed(Permit(generation: generation))
     }
 
+    /// - Parameter random: makes a pause up to a fifth longer or shorter, so that replicas do not probe together.
     package mutating func report(
         _ outcome: Outcome, of permit: Permit, at now: Instant,
         random: (ClosedRange<Double>) -> Double = { .random(in: $0) }
     ) {
         guard permit.generation == generation else { return }
+        isProbing = false
         switch (state, outcome) {
-        case (.open, _): break
-        case (_, .blocked(let until)): change(to: .open(until: until))
-        case (_, .ignored): probeSince = nil
-        case (.closed, .success): count(failed: false, at: now)
-        case (.closed, .failure):
-            count(failed: true, at: now)
+        case (.open, _), (_, .ignored): break
+        case (.closed, _):
+            count(failed: outcome == .failure, at: now)
             if isTooMuch { open(at: now, random: random) }
         case (.halfOpen(let successes), .success):
-            probeSince = nil
-            if successes + 1 < policy.successesToClose {
+            if successes + 1 < Self.successesToClose {
                 state = .halfOpen(successes: successes + 1)
             } else {
                 openings = 0
@@ -100,30 +88,22 @@ package struct CircuitBreaker: Sendable {
         }
     }
 
-    /// The configuration has changed: begin anew.
-    package mutating func reset() {
-        openings = 0
-        change(to: .closed)
-    }
-
     private mutating func open(at now: Instant, random: (ClosedRange<Double>) -> Double) {
-        let pause = min(policy.longestPause, policy.firstPause * (1 << min(openings, 20)))
+        let pause = min(Self.longestPause, Self.firstPause * (1 << min(openings, 20)))
         openings += 1
-        change(to: .open(until: now + pause * random(1 - policy.jitter...1 + policy.jitter)))
+        change(to: .open(until: now + pause * random(0.8...1.2)))
     }
 
     private mutating func change(to next: State) {
         state = next
         generation += 1
         slices = []
-        probeSince = nil
     }
 
     /// Twelve slices make the window: bounded memory, and the oldest calls leave it a twelfth at a time.
     private mutating func count(failed: Bool, at now: Instant) {
-        let window = policy.window
-        slices.removeAll { now - $0.start >= window }
-        if slices.last.map({ now - $0.start >= policy.window / 12 }) ?? true { slices.append(Slice(start: now)) }
+        slices.removeAll { now - $0.start >= Self.window }
+        if slices.last.map({ now - $0.start >= Self.window / 12 }) ?? true { slices.append(Slice(start: now)) }
         let newest = slices.count - 1
         slices[newest].calls += 1
         if failed { slices[newest].failures += 1 }
@@ -132,6 +112,6 @@ package struct CircuitBreaker: Sendable {
     private var isTooMuch: Bool {
         let calls = slices.reduce(0) { $0 + $1.calls }
         let failures = slices.reduce(0) { $0 + $1.failures }
-        return calls >= policy.minimumCalls && Double(failures) >= policy.failureShare * Double(calls)
+        return calls >= Self.minimumCalls && failures * 2 >= calls
     }
 }

@@ -107,39 +107,3 @@ struct RateLimitTests {
         #expect((0..<1000).allSatisfy { _ in limit.reserve(tokens: 1_000_000, now: start) == start })
     }
 }
-
-struct CircuitBreakerTests {
-    private let start = ContinuousClock.now
-
-    @Test func opensAfterHalfOfTenCallsAndClosesAfterTwoProbes() {
-        var breaker = CircuitBreaker { 1 }
-        for index in 0..<9 { breaker.record(success: index % 2 == 0, at: start) }
-        #expect(!breaker.isOpen)
-        breaker.record(success: false, at: start)
-        #expect(breaker.admit(at: start + .seconds(1)) == .seconds(4))
-        #expect(breaker.admit(at: start + .seconds(5)) == nil)
-        #expect(breaker.admit(at: start + .seconds(5)) != nil, "one probe at a time")
-        breaker.record(success: true, at: start + .seconds(5))
-        #expect(breaker.admit(at: start + .seconds(5)) == nil)
-        breaker.record(success: true, at: start + .seconds(5))
-        #expect(breaker.admit(at: start + .seconds(5)) == nil && breaker.admit(at: start + .seconds(5)) == nil)
-    }
-
-    @Test func aFailedProbeDoublesThePause() {
-        var breaker = CircuitBreaker { 1 }
-        for _ in 0..<10 { breaker.record(success: false, at: start) }
-        var now = start
-        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
-            #expect(breaker.admit(at: now + .seconds(pause - 1)) == .seconds(1))
-            now += .seconds(pause)
-            #expect(breaker.admit(at: now) == nil)
-            breaker.record(success: false, at: now)
-        }
-    }
-
-    @Test func oldFailuresAreForgotten() {
-        var breaker = CircuitBreaker { 1 }
-        for second in 0..<20 { breaker.record(success: false, at: start + .seconds(second * 10)) }
-        #expect(!breaker.isOpen)
-    }
-}

@@ -63,7 +63,7 @@ struct EmbeddingError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Counts against the provider in the circuit breaker.
+    /// Counts against the provider.
     var isTransientFault: Bool {
         switch kind {
         case .overloaded, .serverError, .timeout, .connection, .protocolError: true

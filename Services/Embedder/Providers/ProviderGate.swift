@@ -78,16 +78,18 @@ final class ProviderGate: Sendable {
         let start = state.withLock { $0.limit.reserve(tokens: tokens, now: now) }
         if start > now { try await wait(start - now) }
         guard await isWanted() else { throw EmbeddingError(.superseded, "the job has been replaced or ended") }
-        if let wait = state.withLock({ $0.breaker.admit(at: .now) }) {
-            throw EmbeddingError(.circuitOpen, lastFailure, retryAfter: wait)
-        }
         let begun = ContinuousClock.now
+        let permit: CircuitBreaker.Permit
+        switch state.withLock({ $0.breaker.ask(at: begun) }) {
+        case .allowed(let granted): permit = granted
+        case .refused(let until): throw EmbeddingError(.circuitOpen, lastFailure, retryAfter: until - begun)
+        }
         do {
             let answer = try await provider.embed(call)
-            record(answer, of: call, seconds: begun.duration(to: .now).seconds)
+            record(answer, of: call, permit: permit, seconds: begun.duration(to: .now).seconds)
             return answer
         } catch {
-            record(error, seconds: begun.duration(to: .now).seconds)
+            record(error, permit: permit, seconds: begun.duration(to: .now).seconds)
             throw error
         }
     }
@@ -100,9 +102,11 @@ final class ProviderGate: Sendable {
         do { try await sleep(duration) } catch { throw EmbeddingError(.cancelled, "the wait was cancelled") }
     }
 
-    private func record(_ answer: EmbeddingAnswer, of call: EmbeddingCall, seconds: Double) {
+    private func record(
+        _ answer: EmbeddingAnswer, of call: EmbeddingCall, permit: CircuitBreaker.Permit, seconds: Double
+    ) {
         let recovered = state.withLock { state in
-            state.breaker.record(success: true, at: .now)
+            state.breaker.report(.success, of: permit, at: .now)
             defer { (state.failingSince, state.lastError) = (nil, nil) }
             return state.failingSince != nil
         }
@@ -116,10 +120,10 @@ final class ProviderGate: Sendable {
             help: "What the tokens cost at the configured price", labels)
     }
 
-    private func record(_ error: EmbeddingError, seconds: Double) {
+    private func record(_ error: EmbeddingError, permit: CircuitBreaker.Permit, seconds: Double) {
         count(error.kind.rawValue, seconds: seconds)
         let isNew = state.withLock { state in
-            state.breaker.record(success: !error.isTransientFault, at: .now)
+            state.breaker.report(error.outcome, of: permit, at: .now)
             if let wait = error.retryAfter { state.limit.pause(until: .now + wait) }
             guard !error.mayBeOneTexts || error.isTransientFault, error.kind != .superseded, error.kind != .cancelled
             else {
@@ -146,6 +150,14 @@ final class ProviderGate: Sendable {
             "suite_embedding_requests_total", help: "Calls to a provider by outcome",
             ["provider": description.name, "outcome": outcome])
         metrics.observe("suite_embedding_request_seconds", seconds, help: "Time of a call to a provider", labels)
+    }
+}
+
+extension EmbeddingError {
+    /// A call that was the caller's own fault was answered all the same.
+    fileprivate var outcome: CircuitBreaker.Outcome {
+        if kind == .cancelled || kind == .superseded { return .ignored }
+        return isTransientFault ? .failure : .success
     }
 }
 
