@@ -7,7 +7,8 @@ extension Router {
     /// `live` and `ready` are answered by the two probes when all is well.
     package mutating func addOperationalRoutes(
         service: String, version: String, health: HealthChecks, metrics: Metrics, shutdown: Shutdown,
-        live: HTTPResponse = .json(["status": "pass"] as JSONValue), ready: HTTPResponse = .json(["status": "pass"] as JSONValue)
+        live: HTTPResponse = .json(["status": "pass"] as JSONValue),
+        ready: HTTPResponse = .json(["status": "pass"] as JSONValue)
     ) {
         on("GET", "/livez") { _ in live }
         on("GET", "/health") { _ in

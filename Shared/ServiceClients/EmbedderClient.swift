@@ -32,7 +32,8 @@ package struct EmbedderClient: Sendable {
             "model": .string(space.model),
             "dimensions": JSONValue(space.dimensions), "task": .string(task),
         ]
-        let answer = try await caller.json("POST", "/embed", body: body, timeout: timeout, isIdempotent: isPatient, trace: trace)
+        let answer = try await caller.json(
+            "POST", "/embed", body: body, timeout: timeout, isIdempotent: isPatient, trace: trace)
         let vectors = answer["vectors"]?.array?.map { $0.array?.compactMap { $0.double.map { Float($0) } } ?? [] } ?? []
         guard vectors.count == texts.count, vectors.allSatisfy({ $0.count == space.dimensions }) else {
             throw ServiceClientError.malformed(

@@ -18,10 +18,11 @@ extension SyncJobStore {
 
     /// Every collection that was used.
     package func storeMarks() async throws -> [(collection: String, mark: StoreMark)] {
-        try await pool.query("SELECT collection_id, incarnation, sequence FROM store_incarnations ORDER BY collection_id")
-            .compactMap { row in
-                row.text(0).flatMap { collection in StoreMark(row, at: 1).map { (collection, $0) } }
-            }
+        let rows = try await pool.query(
+            "SELECT collection_id, incarnation, sequence FROM store_incarnations ORDER BY collection_id")
+        return rows.compactMap { row in
+            row.text(0).flatMap { collection in StoreMark(row, at: 1).map { (collection, $0) } }
+        }
     }
 
     /// Compares what the store has now with what was `known` before one looked there. A collection that is not the one known (a

@@ -50,7 +50,8 @@ package struct JSONWriter: Sendable {
     /// The shortest text that reads back as the same number, by itself without ".0"; `null` for NaN and infinities.
     package mutating func write(_ value: Double) {
         guard value.isFinite else { return raw("null") }
-        if !keepsPoints, let whole = Int64(exactly: value), abs(whole) < 1 << 53, !(whole == 0 && value.sign == .minus) {
+        let isNegativeZero = value == 0 && value.sign == .minus
+        if !keepsPoints, let whole = Int64(exactly: value), abs(whole) < 1 << 53, !isNegativeZero {
             write(whole)
         } else {
             bytes.append(contentsOf: value.description.utf8)

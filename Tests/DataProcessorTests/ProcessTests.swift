@@ -56,7 +56,8 @@ import WireProtocol
         let url = try await RedisServer.shared().createDatabase()
         let folder = try TemporaryFolder("processor")
         let port = freePort()
-        let process = try Self.start(url, port: port, ["PROCESSOR_CONCURRENCY=1", "PROCESSOR_LEASE_SECONDS=30"], log: folder.path + "/log")
+        let process = try Self.start(
+            url, port: port, ["PROCESSOR_CONCURRENCY=1", "PROCESSOR_LEASE_SECONDS=30"], log: folder.path + "/log")
         try await Self.answering(port)
         var ids: [String] = []
         for _ in 0..<5 { ids.append(try await Self.submit(port, rows: 2000)) }

@@ -9,7 +9,10 @@ struct PayloadReadsTests {
     let folder: StoreFolder
     let store: EmbeddedStore
     static let payloads: [JSONValue] = [
-        ["n": 3, "tag": "b", "on": "2024-01-02", "u": "550E8400E29B41D4A716446655440000", "offers": [["shop": "x", "price": 5]]],
+        [
+            "n": 3, "tag": "b", "on": "2024-01-02", "u": "550E8400E29B41D4A716446655440000",
+            "offers": [["shop": "x", "price": 5]],
+        ],
         ["n": [1, 3, 3], "tag": ["a", "b", "a"], "on": "2024-01-01T12:00:00+02:00", "flag": true],
         ["n": 2.5, "tag": "a", "on": "soon", "u": "550e8400-e29b-41d4-a716-446655440000", "flag": [true, false]],
         ["n": nil, "tag": 7, "offers": [["shop": "x", "price": 9], ["shop": "y", "price": 5], 5]],
@@ -70,15 +73,20 @@ struct PayloadReadsTests {
         #expect(try await facets("flag") == [[true, 2], [false, 1]])
         #expect(try await facets("n") == [[3, 2], [1, 1], ["3", 1]])
         #expect(try await facets("offers[].shop") == [["x", 2], ["y", 1]])
-        #expect(try await facets("tag", try Filter(["must": [["key": "n", "match": ["value": 3]]]])) == [["b", 2], ["a", 1]])
+        #expect(
+            try await facets("tag", try Filter(["must": [["key": "n", "match": ["value": 3]]]])) == [
+                ["b", 2], ["a", 1],
+            ])
         #expect(try await facets("missing").isEmpty)
     }
 
-    private func ids(_ condition: JSONValue) async throws -> [UInt64] { try await store.ids(try Filter(["must": [condition]])) }
+    private func ids(_ condition: JSONValue) async throws -> [UInt64] {
+        try await store.ids(try Filter(["must": [condition]]))
+    }
 
     @Test func anObjectOfANestedArrayMatchesAllByItself() async throws {
         let both: JSONValue = [
-            "must": [["key": "shop", "match": ["value": "x"]], ["key": "price", "match": ["value": 5]]],
+            "must": [["key": "shop", "match": ["value": "x"]], ["key": "price", "match": ["value": 5]]]
         ]
         #expect(try await ids(["nested": ["key": "offers", "filter": both]]) == [0])
         #expect(try await ids(["key": "offers[].shop", "match": ["value": "x"]]) == [0, 3])
@@ -90,7 +98,8 @@ struct PayloadReadsTests {
     @Test func longTextsAreFoundWithoutBeingKept() async throws {
         let long = String(repeating: "word ", count: 200)
         try await store.write([
-            .upsert(10, [1], ["t": .string(long + "Needle here")]), .upsert(11, [1], ["t": .string(long + "here Needle")]),
+            .upsert(10, [1], ["t": .string(long + "Needle here")]),
+            .upsert(11, [1], ["t": .string(long + "here Needle")]),
             .upsert(12, [1], ["t": [.string(long + "Needle here"), "short needle"]]),
         ])
         #expect(try await ids(["key": "t", "match": ["value": .string(long + "Needle here")]]) == [10, 12])
@@ -99,17 +108,24 @@ struct PayloadReadsTests {
         #expect(try await ids(["key": "t", "match": ["phrase": "short needle"]]) == [12])
         #expect(try await ids(["key": "t", "match": ["prefix": "word word"]]) == [10, 11, 12])
         #expect(try await ids(["key": "t", "match": ["substring": "d Need"]]) == [10, 12])
-        #expect(try await facets("t") == [[.string(long + "Needle here"), 2], ["short needle", 1], [.string(long + "here Needle"), 1]])
+        #expect(
+            try await facets("t") == [
+                [.string(long + "Needle here"), 2], ["short needle", 1], [.string(long + "here Needle"), 1],
+            ])
     }
 
     @Test func textsOfTooManyWordsAreReadAnew() async throws {
         let long = String(repeating: "word ", count: 200)
-        try await store.write([.upsert(10, [1], ["t": .string(long + "Needle here")]), .upsert(11, [1], ["t": ["here", "needle"]])])
+        try await store.write([
+            .upsert(10, [1], ["t": .string(long + "Needle here")]), .upsert(11, [1], ["t": ["here", "needle"]]),
+        ])
         let snapshot = try store.find("c").index.snapshot
         let extractor = PayloadExtractor(arrays: [], path: PayloadPath("t"))
         for limit in [0, 1000, 1 << 20] {
             let column = PayloadColumn(extractor, wordLimit: limit)
-            for (query, match, expected) in [("needle HERE", Filter.WordMatch.all, 1), ("needle", .any, 2), ("here needle", .phrase, 0)] {
+            for (query, match, expected) in [
+                ("needle HERE", Filter.WordMatch.all, 1), ("needle", .any, 2), ("here needle", .phrase, 0),
+            ] {
                 let found = try column.rows(
                     matching: .words(query, match), rule: .standard, of: snapshot.count, in: snapshot)
                 #expect(found.population == expected, "\(query) within \(limit) bytes")
@@ -130,7 +146,10 @@ struct PayloadReadsTests {
         #expect(try await words(["type": "text", "stopwords": "english"], ["text_any": "the robots of"]) == [21])
         #expect(try await words(["type": "text", "tokenizer": "prefix"], ["text": "ROBO"]) == [20, 21])
         #expect(try await words(["type": "text", "tokenizer": "prefix", "min_token_len": 3], ["text": "ro"]).isEmpty)
-        #expect(try await words(["type": "text", "tokenizer": "prefix", "max_token_len": 4], ["text": "robotics"]) == [20, 21])
+        #expect(
+            try await words(["type": "text", "tokenizer": "prefix", "max_token_len": 4], ["text": "robotics"]) == [
+                20, 21,
+            ])
         #expect(try await words(["type": "text", "tokenizer": "whitespace"], ["text": "robots-x1"]) == [21])
         #expect(try await words(["type": "text", "tokenizer": "whitespace"], ["text": "robots"]).isEmpty)
         #expect(try await words(["type": "text", "lowercase": false], ["text": "robot"]).isEmpty)
@@ -139,7 +158,9 @@ struct PayloadReadsTests {
         let english: JSONValue = ["type": "snowball", "language": "english"]
         #expect(try await words(["type": "text", "stemmer": english], ["text": "robotic"]) == [20, 21])
         #expect(try await words(["type": "text", "stemmer": english], ["text": "robot"]) == [20, 21])
-        await #expect(throws: StoreError.self) { try await words(["type": "text", "stopwords": "klingon"], ["text": "x"]) }
+        await #expect(throws: StoreError.self) {
+            try await words(["type": "text", "stopwords": "klingon"], ["text": "x"])
+        }
     }
 
     @Test func aNumberKeepsItsPointWhenThePayloadAroundItChanges() async throws {
@@ -156,7 +177,9 @@ struct PayloadReadsTests {
 
     @Test func columnsFollowUpdatesDeletesCompactionAndReopening() async throws {
         let tagged: JSONValue = ["key": "tag", "match": ["value": "b"]]
-        let nested: JSONValue = ["nested": ["key": "offers", "filter": ["must": [["key": "price", "match": ["value": 5]]]]]]
+        let nested: JSONValue = [
+            "nested": ["key": "offers", "filter": ["must": [["key": "price", "match": ["value": 5]]]]]
+        ]
         func look() async throws -> [[UInt64]] { [try await ids(tagged), try await ids(nested)] }
         #expect(try await look() == [[0, 1], [0, 3]])
         try await store.write([.payload(1, ["tag": "z"]), .delete(0), .upsert(9, [1], Self.payloads[0])])
@@ -164,7 +187,8 @@ struct PayloadReadsTests {
         #expect(try await facets("tag") == [[7, 1], ["a", 1], ["b", 1], ["z", 1]])
 
         for round in 0..<3 {  // more than the fifth that makes a compaction
-            try await store.write((0..<1000).map { .upsert(UInt64(1000 + $0), [1], ["tag": "b", "round": JSONValue(round)]) })
+            try await store.write(
+                (0..<1000).map { .upsert(UInt64(1000 + $0), [1], ["tag": "b", "round": JSONValue(round)]) })
         }
         try await store.write((0..<1000).map { .delete(UInt64(1000 + $0)) })
         #expect(try await look() == [[9], [3, 9]])
@@ -215,7 +239,9 @@ struct GroupSearchTests {
     @Test func theBestGroupsAreFilledWithTheirBestPoints() async throws {
         #expect(try await groups(2, of: 2) == [["a", 0, 1], ["b", 200, 201]])
         #expect(
-            try await groups(10, of: 3) == [["a", 0, 1, 2], ["b", 200, 201, 202], [7, 300, 306], [.unsigned(.max), 303, 307]])
+            try await groups(10, of: 3) == [
+                ["a", 0, 1, 2], ["b", 200, 201, 202], [7, 300, 306], [.unsigned(.max), 303, 307],
+            ])
         #expect(try await groups(10, of: 6)[1] == ["b", 200, 201, 202, 203, 204, 300])
         #expect(try await groups(1, of: 1) == [["a", 0]])
         #expect(try await groups(.max, of: .max).map(\.count) == [106, 7, 3, 3])

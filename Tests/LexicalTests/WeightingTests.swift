@@ -106,7 +106,8 @@ struct RecordTests {
     }
 
     @Test func wholeCodesAreToldApart() {
-        #expect(analyzer.query("canon AB-1234/X").codes.indices.count == 2)  // whole, and the part that is one by itself
+        // Whole, and the part that is one by itself.
+        #expect(analyzer.query("canon AB-1234/X").codes.indices.count == 2)
         #expect(analyzer.query("0088698629123").codes.indices.count == 1)
         #expect(analyzer.query("8 lamp 12 mm").codes.indices.isEmpty)
         #expect(analyzer.query("3d printer").codes.indices.isEmpty && analyzer.query("a4").codes.indices.count == 1)

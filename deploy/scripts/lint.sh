@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Offline validators: Dockerfile, compose file, YAML, shell scripts, Python; Swift format is shown. All run; the exit code says whether one failed.
+# Offline validators: Dockerfile, compose file, YAML, shell scripts, Python, Swift's layout (`make format` settles most of what is found).
+# All run; the exit code says whether one failed.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 venv=$(deploy/scripts/venv.sh) || exit 1
@@ -20,7 +21,6 @@ check docker-compose.yml "$venv/bin/check-jsonschema" --builtin-schema vendor.co
 check yamllint yamllint "${yaml[@]}"
 check shellcheck shellcheck "${scripts[@]}"
 check python python3 -m py_compile "${python[@]}"
-# Findings of `swift format` are shown, not counted: `make format` settles what is a matter of layout.
-swift format lint --recursive --parallel Services Shared Tests 2>&1 | grep -c warning: | sed 's/^/lint: swift format finds /' >&2
+check "swift format" swift format lint --strict --recursive --parallel Package.swift Services Shared Tests
 echo "lint: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -120,7 +120,8 @@ extension Filter {
     static func payloadPath(_ value: JSONValue?, _ place: String) throws(FilterError) -> PayloadPath {
         guard let text = value?.string else { throw FilterError(path: place, reason: "must be a payload path") }
         guard let path = PayloadPath(text) else {
-            throw FilterError(path: place, reason: "invalid JSON path `\(text)`: names with other characters go in quotes")
+            throw FilterError(
+                path: place, reason: "invalid JSON path `\(text)`: names with other characters go in quotes")
         }
         return path
     }
@@ -272,7 +273,9 @@ private struct FieldReader {
     private func polygon(_ value: JSONValue, _ path: String) throws(FilterError) -> GeoArea {
         var interiors: [[GeoPoint]] = []
         if let lines = value["interiors"], !lines.isNull {
-            guard let lines = lines.array else { throw FilterError(path: "\(path).interiors", reason: "must be a list") }
+            guard let lines = lines.array else {
+                throw FilterError(path: "\(path).interiors", reason: "must be a list")
+            }
             for (index, interior) in lines.enumerated() {
                 interiors.append(try line(interior, "\(path).interiors[\(index)]"))
             }

@@ -77,7 +77,8 @@ enum GeoArea: Sendable {
             let isBeside =
                 min(from.longitude, to.longitude) <= point.longitude
                 && point.longitude <= max(from.longitude, to.longitude)
-                && min(from.latitude, to.latitude) <= point.latitude && point.latitude <= max(from.latitude, to.latitude)
+                && min(from.latitude, to.latitude) <= point.latitude
+                && point.latitude <= max(from.latitude, to.latitude)
             if dx * py == dy * px, isBeside { return .border }
             let crosses = (from.latitude > point.latitude) != (to.latitude > point.latitude)
             if crosses, point.longitude < dx * py / dy + from.longitude { isInside.toggle() }

@@ -44,7 +44,8 @@ enum Payload {
         if paths.contains(where: \.isEmpty) { return value }
         switch value {
         case .object(let object): return .object(including(paths, of: object))
-        case .array(let values): return .array(follow(.everyElement, paths).map { inner in values.map { including(inner, of: $0) } } ?? [])
+        case .array(let values):
+            return .array(follow(.everyElement, paths).map { inner in values.map { including(inner, of: $0) } } ?? [])
         default: return value
         }
     }

@@ -27,7 +27,8 @@ extension PayloadColumn {
             case .prefix(let prefix):
                 let prefix = Array(prefix.utf8)
                 let accepted = try self.texts(of: state, in: snapshot) { text in
-                    text.count >= prefix.count && (prefix.isEmpty || memcmp(text.baseAddress!, prefix, prefix.count) == 0)
+                    text.count >= prefix.count
+                        && (prefix.isEmpty || memcmp(text.baseAddress!, prefix, prefix.count) == 0)
                 }
                 return state.rows(withTexts: accepted, of: rows)
             case .substring(let part):

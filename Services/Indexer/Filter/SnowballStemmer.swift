@@ -18,7 +18,8 @@ final class SnowballStemmer {
             guard let stem = sb_stemmer_stem(handle, bytes.baseAddress, Int32(bytes.count)) else {
                 return String(decoding: bytes, as: UTF8.self)
             }
-            return String(decoding: UnsafeBufferPointer(start: stem, count: Int(sb_stemmer_length(handle))), as: UTF8.self)
+            return String(
+                decoding: UnsafeBufferPointer(start: stem, count: Int(sb_stemmer_length(handle))), as: UTF8.self)
         }
     }
 }

@@ -35,7 +35,9 @@ struct StringDictionary {
         switch (entries[left].length, entries[right].length) {
         case (let length?, let other?):
             let order = bytes.withUnsafeBytes { bytes in
-                memcmp(bytes.baseAddress! + entries[left].offset, bytes.baseAddress! + entries[right].offset, min(length, other))
+                memcmp(
+                    bytes.baseAddress! + entries[left].offset, bytes.baseAddress! + entries[right].offset,
+                    min(length, other))
             }
             return order == 0 ? length < other : order < 0
         case (nil, nil): return left < right

@@ -37,7 +37,8 @@ extension TextRule {
         for language in languages {
             guard let list = StopWordLists.of(language) else {
                 throw .invalid(
-                    field: path, "this store has lists for \(StopWordLists.languages.joined(separator: ", ")), not `\(language)`")
+                    field: path,
+                    "this store has lists for \(StopWordLists.languages.joined(separator: ", ")), not `\(language)`")
             }
             words.formUnion(list)
         }

@@ -33,7 +33,8 @@ struct UpdateReader {
             }
             switch kind {
             case .upsert, .updateVectors:
-                let points = try PointsBody(JSONValue.object(inner.object).serializedBytes(keepingPoints: true), path: inner.path)
+                let points = try PointsBody(
+                    JSONValue.object(inner.object).serializedBytes(keepingPoints: true), path: inner.path)
                 return try update(kind, points)
             default: return try update(kind, inner)
             }

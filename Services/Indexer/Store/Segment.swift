@@ -291,7 +291,7 @@ final class Segment: @unchecked Sendable {
         for (position, store) in stores.enumerated() where saved.slots > 0 {
             switch store {
             case .dense(let file, let size)?: try loadCodes(position, file, size: size, count: saved.slots)
-            case .sparse(let column)?: 
+            case .sparse(let column)?:
                 do {
                     try loadRows(position, column, until: saved.sparse[position] ?? 0, saved.slots)
                 } catch StoreError.damaged where skippingDamage {}  // what follows has no rows
@@ -370,7 +370,8 @@ final class Segment: @unchecked Sendable {
 
     private func isReadable(_ slot: Int, _ record: vector_slot) -> Bool {
         let (start, length) = (Int(clamping: record.payload_offset), Int(record.payload_length))
-        guard record.id_kind == 1 || (record.id_kind == 0 && record.id_high == 0), start <= end.payload, length <= end.payload - start,
+        guard record.id_kind == 1 || (record.id_kind == 0 && record.id_high == 0), start <= end.payload,
+            length <= end.payload - start,
             start % Self.payloadChunk + length <= Self.payloadChunk,
             length == 0 || (try? JSONReader.parse(view.payload(of: slot)))?.object != nil
         else { return false }

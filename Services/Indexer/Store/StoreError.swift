@@ -22,7 +22,8 @@ enum StoreError: Error, Equatable, CustomStringConvertible {
 
     /// Damage without which nothing of the collection can be read.
     static func unreadable(file: String, reason: String) -> StoreError {
-        .inputOutput("\(file) cannot be read: \(reason). Restore it, or move its folder away to go on without the collection")
+        .inputOutput(
+            "\(file) cannot be read: \(reason). Restore it, or move its folder away to go on without the collection")
     }
     static func invalid(field: String, _ reason: String) -> StoreError { .invalid(fields: ["\(field): \(reason)"]) }
 
