@@ -167,7 +167,7 @@ final class Supervisor: Service {
             told = ended
             return news
         }
-        for (job, epoch) in news { try await queue.setEpoch(job: job, epoch: epoch) }
+        for (job, epoch) in news { await queue.raiseEpoch(ofJob: job, to: epoch) }
     }
 
     private func count(_ job: SyncJob) {

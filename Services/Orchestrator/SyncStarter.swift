@@ -123,14 +123,8 @@ struct SyncStarter: Sendable {
         return resumed
     }
 
-    /// Lets workers of an older epoch stop before they pay for more; PostgreSQL fences them anyway.
-    func hint(_ job: SyncJob) async {
-        do {
-            try await queue.setEpoch(job: job.id, epoch: job.epoch)
-        } catch {
-            log.warning("job.hint_failed", ["job_id": .string(job.id), "error": .string("\(error)")])
-        }
-    }
+    /// Lets workers of an older epoch stop.
+    func hint(_ job: SyncJob) async { await queue.raiseEpoch(ofJob: job.id, to: job.epoch) }
 }
 
 extension EmbedderClient.Provider {

@@ -21,7 +21,7 @@ package final class QueueConsumer: Sendable {
     private let stopping = Mutex(false)
     private let work: WorkQueue
     private let metrics: Metrics
-    private let log: Log
+    let log: Log
     /// How long one BLMOVE waits at most, so that a stop or a lost lease is noticed.
     private static let longestWait = Duration.seconds(1)
     private static let backoff = Backoff(base: .milliseconds(50), cap: .seconds(2), attempts: 8)
@@ -47,18 +47,26 @@ package final class QueueConsumer: Sendable {
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// False when the lease may have run out: start no effect then.
-    package var holdsLease: Bool { lease.isHeld }
     /// The same for deliveries: false as well when the lease was lost since they were claimed.
     package func stillHolds(_ deliveries: [Delivery]) -> Bool {
         let generation = lease.generation
         return lease.isHeld && deliveries.allSatisfy { $0.leaseGeneration >= generation }
     }
-    /// How many deliveries are claimed and not yet acknowledged, passed on or given back.
-    package var heldCount: Int { held.count }
+
+    /// Holds the lease while `work` runs; however that ends, what is still held then is given back.
+    package func whileLeased(_ work: () async throws -> Void) async throws {
+        await start()
+        do {
+            try await work()
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
+    }
 
     /// Takes the lease and begins to renew it. Redis may be away: claims then come back empty until it is there.
-    package func start() async throws { await lease.start() }
+    package func start() async { await lease.start() }
 
     /// Gives back what is still held, ends the lease. Finish what you can before.
     package func stop() async {
@@ -189,26 +197,24 @@ package final class QueueConsumer: Sendable {
         }
     }
 
-    /// Only a hint, as the queue's own.
-    package func setEpoch(job: String, epoch: Int) async throws(RedisError) {
-        try await work.setEpoch(job: job, epoch: epoch)
+    /// Nobody need do, or pay for, more of this job in this epoch. Only a hint.
+    package func endEpoch(_ epoch: Int, ofJob job: String) async {
+        await work.raiseEpoch(ofJob: job, to: epoch + 1)
     }
 
     // MARK: - Finishing
 
     /// The work is done: elements and bodies go, in one round trip. Answers how many were still held here.
-    ///
-    /// Throws: when Redis stays away; they will be delivered again.
     @discardableResult
-    package func acknowledge(_ deliveries: [Delivery]) async throws -> Int {
-        let removed = try await finish(deliveries) { [self] in
+    package func acknowledge(_ deliveries: [Delivery]) async -> Int {
+        let removed = await settle("acknowledge", deliveries) { [self] in
             try await redis.run(
                 QueueScripts.acknowledge,
                 keys: [QueueKey.processing(id)] + deliveries.map { queue.bodyKey($0.message.batchID) },
                 arguments: deliveries.map { RedisArgument($0.raw) })
         }
-        count("suite_queue_acknowledged_total", Int(removed), "Messages acknowledged")
-        return Int(removed)
+        count("suite_queue_acknowledged_total", removed, "Messages acknowledged")
+        return removed
     }
 
     /// Moves the work on: `items` with their bodies go on the next list and the deliveries go, all or nothing.
@@ -257,13 +263,13 @@ package final class QueueConsumer: Sendable {
     }
 
     /// Back to the end that is read next, not counted as a lost delivery.
-    package func giveBack(_ deliveries: [Delivery]) async throws {
-        let returned = try await finish(deliveries) { [self] in
+    package func giveBack(_ deliveries: [Delivery]) async {
+        let returned = await settle("give_back", deliveries) { [self] in
             try await redis.run(
                 QueueScripts.giveBack, keys: [QueueKey.processing(id), queue.rawValue],
                 arguments: deliveries.reversed().map { RedisArgument($0.raw) })
         }
-        count("suite_queue_given_back_total", Int(returned), "Messages given back undone")
+        count("suite_queue_given_back_total", returned, "Messages given back undone")
     }
 
     /// Nothing more is done with these here. What was not taken away meanwhile comes again with the next claims: a lease that
@@ -273,11 +279,26 @@ package final class QueueConsumer: Sendable {
         held.remove(deliveries.map(\.raw))
     }
 
-    /// Away from the list, for people to look at. The id; 0 when it was not held any more.
-    @discardableResult
-    package func deadLetter(_ delivery: Delivery, reason: String) async throws -> Int64 {
-        try await finish([delivery], expecting: 1) { [self] in
+    /// Away from the list, for people to look at.
+    package func deadLetter(_ delivery: Delivery, reason: String) async {
+        _ = await settle("dead_letter", [delivery], expecting: 1) { [self] in
             .integer(try await work.bury(delivery.raw, from: queue, heldBy: id, reason: reason))
+        }
+    }
+
+    /// What fails here is delivered again: the log says so, and there is nothing that a caller could do.
+    private func settle(
+        _ operation: String, _ deliveries: [Delivery], expecting expected: Int? = nil,
+        _ script: () async throws -> RedisValue
+    ) async -> Int {
+        do {
+            return Int(try await finish(deliveries, expecting: expected, script))
+        } catch {
+            let jobs = Set(deliveries.map(\.message.jobID)).sorted().map(JSONValue.string)
+            log.warning(
+                "queue.failed",
+                ["operation": .string(operation), "job_ids": .array(jobs), "error": .string("\(error)")])
+            return 0
         }
     }
 

@@ -148,12 +148,12 @@ enum QueueScripts {
         return 1
         """)
 
-    /// KEYS processing ("" for none), letters, ids, next id; ARGV element, letter, most letters kept. Answers the id; 0 when the
+    /// KEYS processing, letters, ids, next id; ARGV element, letter, most letters kept. Answers the id; 0 when the
     /// element was not held.
     static let bury = RedisScript(
         """
         #!lua flags=allow-oom
-        if KEYS[1] ~= '' and redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
+        if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
         local id = redis.call('INCR', KEYS[4])
         redis.call('HSET', KEYS[2], id, ARGV[2])
         redis.call('LPUSH', KEYS[3], id)

@@ -5,15 +5,8 @@ import WireProtocol
 
 extension WorkQueue {
     /// Keeps a message for people to look at; its body stays as long as bodies live.
-    @discardableResult
-    package func deadLetter(_ message: WorkMessage, from queue: QueueName, reason: String) async throws(RedisError)
-        -> Int64
-    {
-        try await bury(message.bytes, from: queue, heldBy: nil, reason: reason)
-    }
-
     func bury(
-        _ raw: [UInt8], from queue: QueueName, heldBy consumer: String?, reason: String
+        _ raw: [UInt8], from queue: QueueName, heldBy consumer: String, reason: String
     ) async throws(RedisError) -> Int64 {
         let letter: JSONValue = [
             "queue": .string(queue.stage), "element": .string(String(decoding: raw, as: UTF8.self)),
@@ -23,7 +16,7 @@ extension WorkQueue {
         let id = try await redis.run(
             QueueScripts.bury,
             keys: [
-                consumer.map { QueueKey.processing($0) } ?? "", QueueKey.deadLetters, QueueKey.deadLetterIDs,
+                QueueKey.processing(consumer), QueueKey.deadLetters, QueueKey.deadLetterIDs,
                 QueueKey.deadLetterNext,
             ],
             arguments: [RedisArgument(raw), RedisArgument(letter.serializedBytes), RedisArgument(limits.deadLetters)])
@@ -67,19 +60,5 @@ extension WorkQueue {
             QueueScripts.replay, keys: [QueueKey.deadLetters, QueueKey.deadLetterIDs, letter.queue.rawValue],
             arguments: [RedisArgument(id), RedisArgument(letter.raw)]
         ).integer == 1
-    }
-
-    /// Forgets one dead letter, or all.
-    package func clearDeadLetters(id: Int64? = nil) async throws(RedisError) {
-        let commands: [[RedisArgument]] =
-            if let id {
-                [
-                    ["HDEL", RedisArgument(QueueKey.deadLetters), RedisArgument(id)],
-                    ["LREM", RedisArgument(QueueKey.deadLetterIDs), "0", RedisArgument(id)],
-                ]
-            } else {
-                [["DEL", RedisArgument(QueueKey.deadLetters), RedisArgument(QueueKey.deadLetterIDs)]]
-            }
-        for reply in try await redis.pipeline(commands) { _ = try reply.get() }
     }
 }

@@ -94,10 +94,14 @@ package final class WorkQueue: Sendable {
         return reply.array?.compactMap(\.string) ?? []
     }
 
-    /// Only a hint that lets a service stop early; PostgreSQL decides. It only rises.
-    package func setEpoch(job: String, epoch: Int) async throws(RedisError) {
-        _ = try await redis.run(
-            QueueScripts.raiseEpoch, keys: [QueueKey.epoch(job)], arguments: [RedisArgument(epoch), "604800"])
+    /// Only a hint that lets a service stop early, before it pays for more of what has been replaced; PostgreSQL decides.
+    package func raiseEpoch(ofJob job: String, to epoch: Int) async {
+        do throws(RedisError) {
+            _ = try await redis.run(
+                QueueScripts.raiseEpoch, keys: [QueueKey.epoch(job)], arguments: [RedisArgument(epoch), "604800"])
+        } catch {
+            log.warning("queue.epoch_not_raised", ["job_id": .string(job), "error": .string("\(error)")])
+        }
     }
     package func epochHint(job: String) async -> Int? {
         (try? await redis.send("GET", RedisArgument(QueueKey.epoch(job))))?.integer.map { Int($0) }

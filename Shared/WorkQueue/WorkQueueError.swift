@@ -11,5 +11,4 @@ package enum WorkQueueError: Error, Equatable, CustomStringConvertible {
         case .outOfMemory: "Redis is out of memory"
         }
     }
-    package var isRetryable: Bool { self == .outOfMemory }
 }

@@ -27,7 +27,7 @@ enum QueueBench {
         let consumers = (0..<2).map { _ in
             QueueConsumer(queue: .index, service: "queue-bench", redisURL: arguments[1], metrics: metrics, log: log)
         }
-        for consumer in consumers { try await consumer.start() }
+        for consumer in consumers { await consumer.start() }
         let began = ContinuousClock.now
         let done = try await withThrowingTaskGroup(of: Int.self) { group in
             for consumer in consumers {
@@ -37,7 +37,7 @@ enum QueueBench {
                         while true {
                             let deliveries = try await consumer.claim(upTo: 64, wait: .milliseconds(200))
                             if deliveries.isEmpty { return count }
-                            try await consumer.acknowledge(deliveries)
+                            await consumer.acknowledge(deliveries)
                             count += deliveries.count
                         }
                     }

@@ -98,7 +98,7 @@ struct HarvestFixture {
         for list in [QueueName.embed, .index] {
             let consumer = QueueConsumer(
                 queue: list, service: "test", redisURL: redisURL, metrics: Metrics(), log: .silent)
-            try await consumer.start()
+            await consumer.start()
             while case let deliveries = try await consumer.claim(upTo: 32, wait: .milliseconds(1)), !deliveries.isEmpty
             {
                 let batches = try deliveries.map { delivery in
@@ -115,7 +115,7 @@ struct HarvestFixture {
                     }
                     return StoreOutcome()
                 }
-                try await consumer.acknowledge(deliveries)
+                await consumer.acknowledge(deliveries)
             }
             await consumer.stop()
         }

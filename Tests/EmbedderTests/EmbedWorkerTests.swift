@@ -55,7 +55,7 @@ struct EmbedWorkerTests {
         func results(_ count: Int) async throws -> [RecordBatch] {
             let reader = QueueConsumer(
                 queue: .index, service: "test", redisURL: lane.url, metrics: Metrics(), log: .silent)
-            try await reader.start()
+            await reader.start()
             var batches: [RecordBatch] = []
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await worker.run(until: shutdown) }
@@ -65,7 +65,7 @@ struct EmbedWorkerTests {
                         #expect(delivery.message.kind == .index && delivery.message.attempt == 1)
                         batches.append(try RecordBatch(decoding: delivery.body ?? []))
                     }
-                    try await reader.acknowledge(deliveries)
+                    await reader.acknowledge(deliveries)
                 }
                 shutdown.request()
                 try await group.waitForAll()
@@ -112,7 +112,7 @@ struct EmbedWorkerTests {
 
     @Test func workOfAnOldEpochIsDropped() async throws {
         let fixture = try await Fixture(FakeProvider())
-        try await fixture.queue.setEpoch(job: "job", epoch: 2)
+        await fixture.queue.raiseEpoch(ofJob: "job", to: 2)
         try await fixture.push(1, ["old"], epoch: 1)
         try await fixture.push(2, ["new"], epoch: 2)
         let batches = try await fixture.results(1)

@@ -23,8 +23,9 @@ struct QueueFixture {
 
     func consumer(of name: QueueName, lease: Duration = .seconds(30)) async throws -> QueueConsumer {
         let consumer = QueueConsumer(
-            queue: name, service: "test", redisURL: url, lease: lease, metrics: metrics, log: .silent)
-        try await consumer.start()
+            queue: name, service: "test", redisURL: url, lease: lease, metrics: metrics, log: .silent,
+            limits: queue.limits)
+        await consumer.start()
         return consumer
     }
 

@@ -58,7 +58,7 @@ struct WorkQueueTests {
         let consumer = try await fixture.consumer(of: .embed)
         let shutdown = Shutdown()
         async let room: Void = fixture.queue.waitForRoom(in: .embed, for: 3, until: shutdown)
-        try await consumer.acknowledge(consumer.claim(upTo: 8, wait: .zero))
+        await consumer.acknowledge(try await consumer.claim(upTo: 8, wait: .zero))
         try await room
         try await fixture.push(1...3, bytes: 300)
         #expect(try await !fixture.queue.hasRoom(in: .embed, for: 1))
@@ -75,22 +75,20 @@ struct WorkQueueTests {
         let consumer = try await fixture.consumer(of: .embed)
         let claimed = try await consumer.claim(upTo: 9, wait: .zero)
         #expect(claimed.map(\.message.batchID) == [1])
-        let id = try await consumer.deadLetter(claimed[0], reason: "poison")
-        #expect(try await consumer.deadLetter(claimed[0], reason: "poison") == 0)
+        for _ in 1...2 { await consumer.deadLetter(claimed[0], reason: "poison") }
         let (letters, total) = try await fixture.queue.deadLetters()
         #expect(total == 2)
         #expect(letters.map(\.reason) == ["poison", "not a message of a version this service knows"])
         #expect(letters.map(\.message?.batchID) == [1, nil])
-        #expect(try await fixture.queue.replay(id: id))
-        #expect(try await !fixture.queue.replay(id: id))
+        #expect(try await fixture.queue.replay(id: letters[0].id))
+        #expect(try await !fixture.queue.replay(id: letters[0].id))
         #expect(try await consumer.claim(upTo: 9, wait: .zero).map(\.body) == [[1, 1, 1]])
-        for batch in 1...5 {
-            try await fixture.queue.deadLetter(fixture.message(Int64(batch)), from: .index, reason: "x")
+        try await fixture.push(2...6)
+        for delivery in try await consumer.claim(upTo: 5, wait: .zero) {
+            await consumer.deadLetter(delivery, reason: "x")
         }
-        #expect(try await fixture.queue.deadLetters(limit: 2).items.map(\.message?.batchID) == [5, 4])
+        #expect(try await fixture.queue.deadLetters(limit: 2).items.map(\.message?.batchID) == [6, 5])
         #expect(try await fixture.queue.deadLetters().total == 3)
-        try await fixture.queue.clearDeadLetters()
-        #expect(try await fixture.queue.deadLetters().total == 0)
     }
 
     @Test func aLostDeliveryIsTakenOffItsListAlthoughItsAttemptHasGrown() async throws {
@@ -110,9 +108,9 @@ struct WorkQueueTests {
     @Test func keepsEpochHints() async throws {
         let fixture = try await QueueFixture()
         #expect(await fixture.queue.epochHint(job: "a") == nil)
-        try await fixture.queue.setEpoch(job: "a", epoch: 3)
+        await fixture.queue.raiseEpoch(ofJob: "a", to: 3)
         #expect(await fixture.queue.epochHint(job: "a") == 3)
-        try await fixture.queue.setEpoch(job: "a", epoch: 2)  // of a worker that comes late
+        await fixture.queue.raiseEpoch(ofJob: "a", to: 2)  // of a worker that comes late
         #expect(await fixture.queue.epochHint(job: "a") == 3)
     }
 }

@@ -22,27 +22,27 @@ struct HarvestWorker: Service {
     let log: Log
 
     func run(until shutdown: Shutdown) async throws {
-        try await consumer.start()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            var running = 0
-            while !shutdown.isRequested {
-                if running >= concurrency {
-                    try await group.next()
-                    running -= 1
-                }
-                for delivery in try await consumer.claim(upTo: 1, wait: .seconds(1)) {
-                    if shutdown.isRequested {
-                        await giveBack(delivery, log)
-                        continue
+        try await consumer.whileLeased {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                var running = 0
+                while !shutdown.isRequested {
+                    if running >= concurrency {
+                        try await group.next()
+                        running -= 1
                     }
-                    running += 1
-                    group.addTask { await harvest(delivery, until: shutdown) }
+                    for delivery in try await consumer.claim(upTo: 1, wait: .seconds(1)) {
+                        if shutdown.isRequested {
+                            await consumer.giveBack([delivery])
+                            continue
+                        }
+                        running += 1
+                        group.addTask { await harvest(delivery, until: shutdown) }
+                    }
                 }
+                // Those that run see the request after the page they are at.
+                try await group.waitForAll()
             }
-            // Those that run see the request after the page they are at.
-            try await group.waitForAll()
         }
-        await consumer.stop()
     }
 
     private func harvest(_ delivery: Delivery, until shutdown: Shutdown) async {
@@ -52,7 +52,8 @@ struct HarvestWorker: Service {
         do {
             guard let state = try await jobs.begin(jobID: message.jobID, epoch: message.epoch) else {
                 log.info("harvest.dropped")  // cancelled, over, or of an older epoch
-                return await acknowledge(delivery, log)
+                await consumer.acknowledge([delivery])
+                return
             }
             do {
                 try await harvest(state, delivery, shutdown, log)
@@ -60,25 +61,25 @@ struct HarvestWorker: Service {
             } catch let error where Self.isFatal(error) {
                 log.error("harvest.failed", ["reason": .string("\(error)")])
                 _ = try await jobs.fail(id: message.jobID, epoch: message.epoch, reason: "\(error)")
-                await endEpoch(of: message, log)
+                await consumer.endEpoch(message.epoch, ofJob: message.jobID)
             }
-            await acknowledge(delivery, log)
+            await consumer.acknowledge([delivery])  // or it comes again, and is dropped
         } catch is LeaseLost {
             log.warning("harvest.taken_away")  // or not: then it comes again
             consumer.letGo([delivery])
         } catch is CancellationError {
             log.info("harvest.given_back")
-            await giveBack(delivery, log)
+            await consumer.giveBack([delivery])
         } catch let error as SyncJobsError {
             // Cancelled, failed, resumed elsewhere, or another harvester goes on: nothing of ours has an effect any more.
             log.info("harvest.replaced", ["reason": .string("\(error)")])
-            if await isOver(message) { await endEpoch(of: message, log) }
-            await acknowledge(delivery, log)
+            if await isOver(message) { await consumer.endEpoch(message.epoch, ofJob: message.jobID) }
+            await consumer.acknowledge([delivery])
         } catch {
             // Our own database or Redis is away: from the last checkpoint, later.
             log.warning("harvest.interrupted", ["error": .string("\(error)")])
             await shutdown.sleep(for: .seconds(1))
-            await giveBack(delivery, log)
+            await consumer.giveBack([delivery])
         }
     }
 
@@ -116,30 +117,5 @@ struct HarvestWorker: Service {
 
     private func isOver(_ message: WorkMessage) async -> Bool {
         (try? await jobs.heartbeat(jobID: message.jobID, epoch: message.epoch)) == false
-    }
-
-    /// Lets the embedder stop before it pays for more of what has ended.
-    private func endEpoch(of message: WorkMessage, _ log: Log) async {
-        do {
-            try await queue.setEpoch(job: message.jobID, epoch: message.epoch + 1)
-        } catch {
-            log.warning("harvest.not_hinted", ["error": .string("\(error)")])
-        }
-    }
-
-    private func acknowledge(_ delivery: Delivery, _ log: Log) async {
-        do {
-            try await consumer.acknowledge([delivery])
-        } catch {
-            log.warning("harvest.not_acknowledged", ["error": .string("\(error)")])  // it comes again, and is dropped
-        }
-    }
-
-    private func giveBack(_ delivery: Delivery, _ log: Log) async {
-        do {
-            try await consumer.giveBack([delivery])
-        } catch {
-            log.warning("harvest.not_given_back", ["error": .string("\(error)")])  // the reaper does it
-        }
     }
 }

@@ -28,9 +28,8 @@ struct EmbedWorker: Service {
     let log: Log
 
     func run(until shutdown: Shutdown) async throws {
-        try await consumer.start()
         let slots = CallSlots(settings.claimsInFlight)
-        do {
+        try await consumer.whileLeased {
             try await withThrowingDiscardingTaskGroup { group in
                 while !shutdown.isRequested {
                     await slots.take(urgent: false)
@@ -46,22 +45,11 @@ struct EmbedWorker: Service {
                     }
                 }
             }
-        } catch {
-            await consumer.stop()
-            throw error
         }
-        await consumer.stop()
-    }
-
-    /// One message with its records.
-    private struct Work {
-        var delivery: Delivery
-        var batch: RecordBatch
-        var needsVectors: Bool { batch.header.operation == .upsert && batch.records.contains(where: \.needsVector) }
     }
 
     func process(_ deliveries: [Delivery], until shutdown: Shutdown) async {
-        let works = await decode(deliveries)
+        let works = await consumer.batches(of: deliveries)
         let spaces = Dictionary(grouping: works) { $0.batch.header.space }
         await withTaskGroup(of: Void.self) { group in
             for (space, works) in spaces {
@@ -73,8 +61,8 @@ struct EmbedWorker: Service {
     }
 
     /// A slow provider's claim takes many seconds: what is ready goes on meanwhile, in portions of some provider batches.
-    private static func portions(_ works: [Work], records: Int = 128) -> [[Work]] {
-        var portions: [[Work]] = []
+    private static func portions(_ works: [ClaimedBatch], records: Int = 128) -> [[ClaimedBatch]] {
+        var portions: [[ClaimedBatch]] = []
         var size = records
         for work in works {
             if size >= records {
@@ -87,31 +75,8 @@ struct EmbedWorker: Service {
         return portions
     }
 
-    private func decode(_ deliveries: [Delivery]) async -> [Work] {
-        var works: [Work] = []
-        var lost: [Delivery] = []
-        for delivery in deliveries {
-            guard let body = delivery.body else {
-                lost.append(delivery)  // PostgreSQL has the batch and pushes it again
-                continue
-            }
-            do {
-                works.append(Work(delivery: delivery, batch: try RecordBatch(decoding: body)))
-            } catch {
-                log.error(
-                    "batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
-                await attempt("dead_letter") { try await consumer.deadLetter(delivery, reason: "\(error)") }
-            }
-        }
-        if !lost.isEmpty {
-            log.warning("batch.body_lost", ["count": JSONValue(lost.count)])
-            await attempt("acknowledge") { try await consumer.acknowledge(lost) }
-        }
-        return works
-    }
-
     /// Until every batch has gone on, was dropped, or was given back.
-    private func embed(_ claimed: [Work], in space: EmbeddingSpace, until shutdown: Shutdown) async {
+    private func embed(_ claimed: [ClaimedBatch], in space: EmbeddingSpace, until shutdown: Shutdown) async {
         var works = claimed
         var failures = 0
         let begun = ContinuousClock.now
@@ -138,8 +103,8 @@ struct EmbedWorker: Service {
         }
     }
 
-    private func withoutReplaced(_ works: [Work]) async -> [Work] {
-        var current: [Work] = []
+    private func withoutReplaced(_ works: [ClaimedBatch]) async -> [ClaimedBatch] {
+        var current: [ClaimedBatch] = []
         var replaced: [Delivery] = []
         for work in works {
             let message = work.delivery.message
@@ -153,14 +118,14 @@ struct EmbedWorker: Service {
             metrics.add(
                 "suite_embedder_batches_dropped_total", Double(replaced.count),
                 help: "Batches of jobs that were replaced")
-            await attempt("acknowledge") { try await consumer.acknowledge(replaced) }
+            await consumer.acknowledge(replaced)
         }
         return current
     }
 
     /// The provider's failure, when there was one; the texts that have vectors nevertheless keep them.
     private func addVectors(
-        to works: inout [Work], in space: EmbeddingSpace, until shutdown: Shutdown
+        to works: inout [ClaimedBatch], in space: EmbeddingSpace, until shutdown: Shutdown
     ) async -> EmbeddingError? {
         var places: [(work: Int, record: Int)] = []
         var texts: [String] = []
@@ -209,7 +174,7 @@ struct EmbedWorker: Service {
 
     // MARK: - Handing on
 
-    private func pass(_ works: [Work], until shutdown: Shutdown) async {
+    private func pass(_ works: [ClaimedBatch], until shutdown: Shutdown) async {
         var items: [(message: WorkMessage, body: [UInt8]?)] = []
         for work in works {
             var message = work.delivery.message
@@ -244,7 +209,7 @@ struct EmbedWorker: Service {
         }
     }
 
-    private func report(_ works: [Work]) {
+    private func report(_ works: [ClaimedBatch]) {
         let records = works.reduce(0) { $0 + $1.batch.records.count }
         let failed = works.reduce(0) { $0 + $1.batch.records.count { $0.failure != nil } }
         metrics.add("suite_embedder_batches_total", Double(works.count), help: "Batches passed on to the index")
@@ -256,7 +221,7 @@ struct EmbedWorker: Service {
         }
     }
 
-    private func passFailed(_ works: [Work], because fault: EmbeddingError, until shutdown: Shutdown) async {
+    private func passFailed(_ works: [ClaimedBatch], because fault: EmbeddingError, until shutdown: Shutdown) async {
         log.error(
             "batch.failed",
             [
@@ -274,17 +239,14 @@ struct EmbedWorker: Service {
         await pass(failed, until: shutdown)
     }
 
-    private func giveBack(_ works: [Work]) async {
-        await attempt("give_back") { try await consumer.giveBack(works.map(\.delivery)) }
+    private func giveBack(_ works: [ClaimedBatch]) async {
+        await consumer.giveBack(works.map(\.delivery))
     }
+}
 
-    /// What fails here is delivered again once the lease has run out.
-    private func attempt(_ operation: String, _ body: () async throws -> some Sendable) async {
-        do {
-            _ = try await body()
-        } catch {
-            log.warning("queue.failed", ["operation": .string(operation), "error": .string("\(error)")])
-        }
+extension ClaimedBatch {
+    fileprivate var needsVectors: Bool {
+        batch.header.operation == .upsert && batch.records.contains(where: \.needsVector)
     }
 }
 

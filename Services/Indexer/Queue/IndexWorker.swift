@@ -26,42 +26,26 @@ struct IndexWorker: Service {
     let log: Log
 
     func run(until shutdown: Shutdown) async throws {
-        try await consumer.start()
-        do {
+        try await consumer.whileLeased {
             while !shutdown.isRequested {
                 let deliveries = try await consumer.claim(upTo: settings.claim, wait: .seconds(1))
                 if deliveries.isEmpty { continue }
                 failpoints.reach("indexer.after-claim")
                 await process(deliveries, until: shutdown)
             }
-        } catch {
-            await consumer.stop()
-            throw error
         }
-        await consumer.stop()
     }
 
     /// Until every delivery was acknowledged, given back or put aside.
     func process(_ deliveries: [Delivery], until shutdown: Shutdown) async {
+        let claimed = await consumer.batches(of: deliveries)
+        let held = claimed.map(\.delivery)
         var batches: [RecordBatch] = []
-        var held: [Delivery] = []
-        for delivery in deliveries {
-            guard let body = delivery.body else {
-                held.append(delivery)  // PostgreSQL has the batch and pushes it again
-                continue
-            }
-            do {
-                let batch = try RecordBatch(decoding: body)
-                held.append(delivery)
-                if let failure = batch.header.failure {
-                    await endJob(of: batch.header, because: failure.message)
-                } else {
-                    batches.append(batch)
-                }
-            } catch {
-                log.error(
-                    "batch.unreadable", ["batch_id": .integer(delivery.message.batchID), "error": .string("\(error)")])
-                await attempt("dead_letter") { try await consumer.deadLetter(delivery, reason: "\(error)") }
+        for batch in claimed.map(\.batch) {
+            if let failure = batch.header.failure {
+                await endJob(of: batch.header, because: failure.message)
+            } else {
+                batches.append(batch)
             }
         }
         var failures = 0
@@ -82,14 +66,14 @@ struct IndexWorker: Service {
                     return await finish(held, replanned: [])
                 }
                 if !(await shutdown.sleep(for: settings.outageBackoff.delay(afterFailures: failures) ?? .zero)) {
-                    return await attempt("give_back") { try await consumer.giveBack(held) }
+                    return await consumer.giveBack(held)
                 }
             }
         }
         // The lease may only have looked lost while Redis was away: what is still in our list goes back to be read again.
         log.warning("batches.taken_away", ["count": JSONValue(held.count)])
         consumer.letGo(held)
-        await attempt("give_back") { try await consumer.giveBack(held) }
+        await consumer.giveBack(held)
     }
 
     /// Answers what is to be embedded first: payload changes whose point is missing.
@@ -108,7 +92,7 @@ struct IndexWorker: Service {
         report(applied, batches: present, took: ContinuousClock.now - started)
         let refused = Set(applied.refused)
         for header in present.map(\.header) where refused.contains(header.batchID) {
-            await attempt("hint") { try await consumer.endEpoch(of: header) }
+            await consumer.endEpoch(header.epoch, ofJob: header.jobID)
         }
         return applied.replanned
     }
@@ -167,7 +151,7 @@ struct IndexWorker: Service {
     private func finish(_ deliveries: [Delivery], replanned: [QueuedBatch]) async {
         failpoints.reach("indexer.before-ack")
         if replanned.isEmpty {
-            await attempt("acknowledge") { try await consumer.acknowledge(deliveries) }
+            await consumer.acknowledge(deliveries)
         } else {
             let items = replanned.map { (message: $0.message, body: [UInt8]?.some($0.body)) }
             do {
@@ -180,12 +164,14 @@ struct IndexWorker: Service {
     }
 
     private func endJob(of header: RecordBatch.Header, because reason: String) async {
-        await attempt("fail_job") {
-            do {
-                _ = try await jobs.fail(id: header.jobID, epoch: header.epoch, reason: reason)
-            } catch SyncJobsError.wrongStatus, SyncJobsError.replaced {}  // it has ended, or goes on without this batch
-            try await consumer.endEpoch(of: header)
+        do {
+            _ = try await jobs.fail(id: header.jobID, epoch: header.epoch, reason: reason)
+        } catch SyncJobsError.wrongStatus, SyncJobsError.replaced {  // it has ended, or goes on without this batch
+        } catch {
+            return log.with(header).warning(
+                "job.not_failed", ["reason": .string(reason), "error": .string("\(error)")])
         }
+        await consumer.endEpoch(header.epoch, ofJob: header.jobID)
     }
 
     private func report(_ applied: Checkpoint, batches: [RecordBatch], took duration: Duration) {
@@ -206,15 +192,6 @@ struct IndexWorker: Service {
             help: "Index transactions with their store writes.")
         for batch in batches {
             log.with(batch.header).debug("batch.applied", ["records": JSONValue(batch.records.count)])
-        }
-    }
-
-    /// What fails here is delivered again once the lease has run out.
-    private func attempt(_ operation: String, _ body: () async throws -> some Sendable) async {
-        do {
-            _ = try await body()
-        } catch {
-            log.warning("queue.failed", ["operation": .string(operation), "error": .string("\(error)")])
         }
     }
 }
@@ -247,12 +224,5 @@ private struct ChangeList {
         changes += later.map(\.change)
         sources += later.map(\.source)
         later.removeAll()
-    }
-}
-
-extension QueueConsumer {
-    /// The embedder need not pay for more of this job in this epoch.
-    fileprivate func endEpoch(of header: RecordBatch.Header) async throws {
-        try await setEpoch(job: header.jobID, epoch: header.epoch + 1)
     }
 }
