@@ -10,24 +10,14 @@ enum AIStatus {
         await run("ai-status") { log in
             try refuseWords(CommandLine.arguments)
             let configuration = try AIStatusConfiguration(from: Environment())
-            let metrics = Metrics()
-            let redis = RedisConnection(url: configuration.service.redisURL, log: log)
-            let pool = PostgresPool(
-                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
-                applicationName: "ai-status")
-            let health = HealthChecks()
-            await health.add("postgresql", isRequired: true) { _ = try await pool.query("SELECT 1") }
-            await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
-            let shutdown = Shutdown()
+            let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
+            await health.add(PostgresPool(configuration.database, service: "ai-status", metrics: metrics, log: log))
+            await health.add(RedisConnection(url: configuration.service.redisURL, log: log))
             let routes = AIStatusRoutes(
                 health: health, metrics: metrics, internalToken: configuration.service.internalToken)
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port,
-                router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.service.accessLog)
-            try await ServiceGroup(
-                [server], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            try await serve(
+                routes.router(shutdown: shutdown), settings: configuration.service, shutdown: shutdown,
+                metrics: metrics, log: log)
         }
     }
 }

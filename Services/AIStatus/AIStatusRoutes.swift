@@ -9,14 +9,13 @@ struct AIStatusRoutes: Sendable {
     let internalToken: String?
 
     func router(shutdown: Shutdown) -> Router {
-        let document = AIStatusDocument.json.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "ai-status", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
+            service: "ai-status", health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(internalToken)
         router.on("GET", "/_ai_status", status)
         router.on("GET", "/ai_status", status)
-        router.on("GET", "/openapi.json") { _ in .bytes(document, contentType: "application/json") }
+        router.addDocument(AIStatusDocument.json)
         return router
     }
 

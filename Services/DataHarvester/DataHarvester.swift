@@ -15,15 +15,15 @@ enum DataHarvester {
         await run("data-harvester") { log in
             let command = try MigrationCommand(arguments: CommandLine.arguments)
             let configuration = try DataHarvesterConfiguration(from: Environment())
-            let metrics = Metrics()
-            let pool = PostgresPool(
-                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
-                applicationName: "data-harvester")
+            let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
+            let pool = PostgresPool(configuration.database, service: "data-harvester", metrics: metrics, log: log)
             let migrators = [datasourcesMigrator(pool: pool), syncJobsMigrator(pool: pool)]
             if let command { return try await command.run(migrators) }
             for migrator in migrators { try await migrator.up() }
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)
             try await checkQueuePolicy(of: redis, log: log)
+            await health.add(pool)
+            await health.add(redis)
 
             let datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
             let connectors = SourceConnectors(settings: configuration.sources, datasources: datasources)
@@ -34,28 +34,17 @@ enum DataHarvester {
             let worker = HarvestWorker(
                 consumer: QueueConsumer(
                     queue: .harvest, service: "data-harvester", redisURL: configuration.service.redisURL,
-                    lease: configuration.lease,
-                    metrics: metrics, log: log, limits: configuration.queueLimits),
+                    lease: configuration.lease, metrics: metrics, log: log, limits: configuration.queueLimits),
                 queue: WorkQueue(redis: redis, metrics: metrics, log: log, limits: configuration.queueLimits),
                 jobs: SyncJobStore(pool: pool, log: log), datasources: datasources, connectors: connectors,
-                processor: processor,
-                settings: configuration.harvest, concurrency: configuration.concurrency,
-                failpoints: configuration.service.failpoints,
-                metrics: metrics, log: log)
-            let health = HealthChecks()
-            await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
-            await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
-            let shutdown = Shutdown()
+                processor: processor, settings: configuration.harvest, concurrency: configuration.concurrency,
+                failpoints: configuration.service.failpoints, metrics: metrics, log: log)
             let routes = DataHarvesterRoutes(
                 connectors: connectors, processor: processor, health: health, metrics: metrics,
                 internalToken: configuration.service.internalToken)
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port,
-                router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.service.accessLog)
-            try await ServiceGroup(
-                [server, worker], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            try await serve(
+                routes.router(shutdown: shutdown), beside: [worker], settings: configuration.service,
+                shutdown: shutdown, metrics: metrics, log: log)
         }
     }
 }

@@ -21,16 +21,15 @@ struct DataHarvesterRoutes: Sendable {
     private static let countLimit = Duration.seconds(5)
 
     func router(shutdown: Shutdown) -> Router {
-        let document = DataHarvesterDocument.json.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "data-harvester", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
+            service: "data-harvester", health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(internalToken)
         router.on("POST", "/sources/test", answering(test))
         router.on("POST", "/sources/preview", answering(preview))
         router.on("POST", "/sources/count", answering(count))
         router.on("POST", "/sources/validate", answering(validate))
-        router.on("GET", "/openapi.json") { _ in .bytes(document, contentType: "application/json") }
+        router.addDocument(DataHarvesterDocument.json)
         return router
     }
 

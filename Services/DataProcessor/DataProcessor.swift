@@ -9,27 +9,21 @@ enum DataProcessor {
         await run("data-processor") { log in
             try refuseWords(CommandLine.arguments)
             let configuration = try DataProcessorConfiguration(from: Environment())
-            let metrics = Metrics()
+            let (metrics, shutdown, health) = (Metrics(), Shutdown(), HealthChecks())
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)
+            await health.add(redis)
             let store = JobStore(
                 redis: redis, lifetime: configuration.jobLifetime * 1000, budget: configuration.storeBytes,
                 lease: configuration.lease * 1000)
             let runner = JobRunner(
                 store: store, limits: configuration.limits, failpoints: configuration.service.failpoints, log: log,
                 metrics: metrics)
-            let health = HealthChecks()
-            await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
-            let shutdown = Shutdown()
             let routes = DataProcessorRoutes(
                 runner: runner, reader: JobReader(store: store, runner: runner, shutdown: shutdown), health: health,
                 metrics: metrics, configuration: configuration)
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port,
-                router: routes.router(shutdown: shutdown), log: log,
-                metrics: metrics, accessLog: configuration.service.accessLog)
-            try await ServiceGroup(
-                [server, runner], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            try await serve(
+                routes.router(shutdown: shutdown), beside: [runner], settings: configuration.service,
+                shutdown: shutdown, metrics: metrics, log: log)
         }
     }
 }

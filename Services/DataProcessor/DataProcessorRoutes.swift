@@ -12,16 +12,15 @@ struct DataProcessorRoutes: Sendable {
     let configuration: DataProcessorConfiguration
 
     func router(shutdown: Shutdown) -> Router {
-        let document = DataProcessorDocument.json(bodyBytes: configuration.bodyBytes).serializedBytes
         let operations = OperationCatalogue.description.serializedBytes
         var router = Router()
         router.addOperationalRoutes(
-            service: "data-processor", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
+            service: "data-processor", health: health, metrics: metrics, shutdown: shutdown)
         router.requireInternalToken(configuration.service.internalToken)
         router.on("POST", "/process", body: .buffered(limit: configuration.bodyBytes), process)
         router.on("GET", "/jobs/:job_id", job)
         router.on("GET", "/operations") { _ in .bytes(operations, contentType: "application/json") }
-        router.on("GET", "/openapi.json") { _ in .bytes(document, contentType: "application/json") }
+        router.addDocument(DataProcessorDocument.json(bodyBytes: configuration.bodyBytes))
         return router
     }
 

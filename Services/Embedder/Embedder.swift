@@ -5,9 +5,9 @@ import ServiceRuntime
 import WireProtocol
 import WorkQueue
 
+/// Gives texts vectors: those of the batches on `queue:embed`, and those of `POST /embed`.
 @main
 enum Embedder {
-
     static func main() async {
         await run("embedder") { log in
             try refuseWords(CommandLine.arguments)
@@ -31,21 +31,14 @@ enum Embedder {
             let worker = EmbedWorker(
                 consumer: QueueConsumer(
                     queue: .embed, service: "embedder", redisURL: configuration.service.redisURL,
-                    lease: configuration.lease,
-                    metrics: metrics,
-                    log: log),
+                    lease: configuration.lease, metrics: metrics, log: log),
                 queue: queue, service: service, fence: EpochFence(queue: queue), settings: configuration.worker,
                 failpoints: configuration.service.failpoints, metrics: metrics, log: log)
-            var router = Router()
-            router.addOperationalRoutes(
-                service: "embedder", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
-            router.addEmbedderRoutes(service, configuration: configuration)
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port, router: router, log: log,
-                metrics: metrics, accessLog: configuration.service.accessLog)
-            try await ServiceGroup(
-                [server, worker], shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            let routes = EmbedderRoutes(
+                service: service, health: health, metrics: metrics, configuration: configuration)
+            try await serve(
+                routes.router(shutdown: shutdown), beside: [worker], settings: configuration.service,
+                shutdown: shutdown, metrics: metrics, log: log)
         }
     }
 }

@@ -6,8 +6,8 @@ private struct NotWell: Error, CustomStringConvertible { var description: String
 
 extension HealthChecks {
     func add(_ service: EmbeddingService, redis: RedisConnection, cache: RedisConnection) {
-        add("redis", isRequired: true) { _ = try await redis.send("PING") }
-        add("cache", isRequired: false) { _ = try await cache.send("PING") }
+        add(redis)
+        add(cache, as: "cache", isRequired: false)
         for gate in service.gates {
             add("provider:\(gate.description.name)", isRequired: false) {
                 if let reason = gate.description.degraded, gate === service.gates[0] {

@@ -3,27 +3,34 @@ import HTTPServer
 import ServiceRuntime
 import WireProtocol
 
-extension Router {
-    /// The whole HTTP surface beside the operational routes.
-    mutating func addEmbedderRoutes(_ service: EmbeddingService, configuration: EmbedderConfiguration) {
-        let limit = configuration.maximumTexts
-        let specification = Array(EmbedderOpenAPI.json.utf8)
-        group { router in
-            router.requireInternalToken(configuration.service.internalToken)
-            router.on("GET", "/openapi.json") { _ in .bytes(specification, contentType: "application/json") }
-            router.on("POST", "/embed", body: .buffered(limit: 32 << 20)) { request in
-                let isSmall = request.body.count <= 64 << 10
-                let checked =
-                    try isSmall
-                    ? EmbedRequest(request, maximumTexts: limit)
-                    : await BlockingPool.run { try EmbedRequest(request, maximumTexts: limit) }
-                return try await checked.answer(from: service)
-            }
-            router.on("GET", "/providers") { _ in .json(ProviderList(service).json) }
-            router.on("POST", "/extract-text") { _ in
-                throw Problem(status: 501, title: "Not Implemented", detail: "no vision provider is configured")
-            }
+/// The whole HTTP surface. `EmbedderDocument` describes it.
+struct EmbedderRoutes: Sendable {
+    let service: EmbeddingService
+    let health: HealthChecks
+    let metrics: Metrics
+    let configuration: EmbedderConfiguration
+
+    func router(shutdown: Shutdown) -> Router {
+        var router = Router()
+        router.addOperationalRoutes(service: "embedder", health: health, metrics: metrics, shutdown: shutdown)
+        router.requireInternalToken(configuration.service.internalToken)
+        router.on("POST", "/embed", body: .buffered(limit: 32 << 20), embed)
+        router.on("GET", "/providers") { [service] _ in .json(ProviderList(service).json) }
+        router.on("POST", "/extract-text") { _ in
+            throw Problem(status: 501, title: "Not Implemented", detail: "no vision provider is configured")
         }
+        router.addDocument(EmbedderDocument.json)
+        return router
+    }
+
+    @Sendable private func embed(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let limit = configuration.maximumTexts
+        let isSmall = request.body.count <= 64 << 10
+        let checked =
+            try isSmall
+            ? EmbedRequest(request, maximumTexts: limit)
+            : await BlockingPool.run { try EmbedRequest(request, maximumTexts: limit) }
+        return try await checked.answer(from: service)
     }
 }
 

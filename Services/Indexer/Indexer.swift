@@ -42,14 +42,10 @@ enum Indexer {
                 store = embedded
                 services.append(embedded)
             }
-            services.append(
-                HTTPServer(
-                    host: configuration.service.host, port: configuration.service.port, router: router, log: log,
-                    metrics: metrics, accessLog: configuration.service.accessLog))
             if let queue { services += [queue.watch(over: store), queue.worker(writingTo: store)] }
-            try await ServiceGroup(
-                services, shutdown: shutdown, gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            try await serve(
+                router, beside: services, settings: configuration.service, shutdown: shutdown, metrics: metrics,
+                log: log)
         }
     }
 }

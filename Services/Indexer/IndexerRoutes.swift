@@ -23,7 +23,7 @@ struct IndexerRoutes: Sendable {
         var router = Router()
         router.errorForm = { error, _ in QdrantErrors.answer(error) }
         router.addOperationalRoutes(
-            service: "indexer", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown,
+            service: "indexer", health: health, metrics: metrics, shutdown: shutdown,
             live: .text("healthz check passed"), ready: .text("all shards are ready"))
         router.on("GET", "/healthz") { _ in .text("healthz check passed") }
         router.on("GET", "/") { _ in
@@ -34,9 +34,7 @@ struct IndexerRoutes: Sendable {
         router.use(ledger.middleware)
         router.requireAPIKey(configuration.apiKey, internalToken: configuration.service.internalToken)
         router.use(Self.checkParameters)
-        router.on("GET", "/openapi.json") { [document = IndexerDocument.json.serializedBytes] _ in
-            .bytes(document, contentType: "application/json")
-        }
+        router.addDocument(IndexerDocument.json)
         router.on("GET", "/telemetry", telemetry)
 
         router.on("GET", "/collections", listCollections)

@@ -15,10 +15,8 @@ enum Orchestrator {
         await run("orchestrator") { log in
             let command = try MigrationCommand(arguments: CommandLine.arguments)
             let configuration = try OrchestratorConfiguration(from: Environment())
-            let metrics = Metrics()
-            let pool = PostgresPool(
-                url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
-                applicationName: "orchestrator")
+            let (metrics, shutdown) = (Metrics(), Shutdown())
+            let pool = PostgresPool(configuration.database, service: "orchestrator", metrics: metrics, log: log)
             let migrators = OrchestratorParts.migrators(pool: pool)
             if let command { return try await command.run(migrators) }
             for migrator in migrators { _ = try await migrator.up() }
@@ -27,15 +25,10 @@ enum Orchestrator {
             try await checkQueuePolicy(of: redis, log: log)
             let parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: metrics, log: log)
             if let key = try await parts.keys.bootstrap(preset: configuration.adminAPIKey) { parts.show(firstKey: key) }
-            let shutdown = Shutdown()
-            let server = HTTPServer(
-                host: configuration.service.host, port: configuration.service.port,
-                router: await parts.routes().router(metrics: metrics, shutdown: shutdown), log: log, metrics: metrics,
-                accessLog: configuration.service.accessLog)
-            try await ServiceGroup(
-                [server, parts.supervisor, parts.versions], shutdown: shutdown,
-                gracePeriod: configuration.service.gracePeriod, log: log
-            ).run()
+            try await serve(
+                await parts.routes().router(metrics: metrics, shutdown: shutdown),
+                beside: [parts.supervisor, parts.versions], settings: configuration.service, shutdown: shutdown,
+                metrics: metrics, log: log)
         }
     }
 }

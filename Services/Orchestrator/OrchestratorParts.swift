@@ -31,8 +31,7 @@ struct OrchestratorParts: Sendable {
 
     static func migrators(pool: PostgresPool) -> [Migrator] {
         [
-            syncJobsMigrator(pool: pool),
-            Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations),
+            syncJobsMigrator(pool: pool), datasourcesMigrator(pool: pool),
             Migrator(
                 pool: pool, module: "orchestrator",
                 migrations: [
@@ -111,8 +110,8 @@ struct OrchestratorParts: Sendable {
 
     private func healthChecks() async -> HealthChecks {
         let checks = HealthChecks()
-        await checks.add("database", isRequired: true) { [pool] in _ = try await pool.query("SELECT 1") }
-        await checks.add("redis", isRequired: true) { [redis] in _ = try await redis.send("PING").get() }
+        await checks.add(pool, as: "database")
+        await checks.add(redis)
         await checks.add("qdrant", isRequired: false) { [indexer] in try await indexer.ping() }
         return checks
     }

@@ -20,7 +20,7 @@ struct OrchestratorRoutes: Sendable {
         router.errorForm = { error, request in Problem(describing: error).response(instance: request.path) }
         router.use { try await crossOrigin.handle($0, next: $1) }
         router.addOperationalRoutes(
-            service: "orchestrator", version: suiteVersion, health: health.own, metrics: metrics, shutdown: shutdown)
+            service: "orchestrator", health: health.own, metrics: metrics, shutdown: shutdown)
         router.on("GET", "/api/health") { _ in await health.summary() }
         router.on("GET", "/api/health/services") { _ in await health.all() }
         router.on("GET", "/api/health/database") { _ in try await health.one("database") }

@@ -15,16 +15,6 @@ package struct DatasourceStore: Sendable {
         self.keyRing = keyRing
     }
 
-    package static let migrations = [
-        Migration(
-            number: 1, name: "initial", up: text(PackageResources.m0001_initial_up_sql),
-            down: text(PackageResources.m0001_initial_down_sql)),
-        Migration(
-            number: 2, name: "versions", up: text(PackageResources.m0002_versions_up_sql),
-            down: text(PackageResources.m0002_versions_down_sql)),
-    ]
-    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
-
     /// Answers the webhook secret too: the only time it is shown.
     /// Throws: `DatasourcesError.nameTaken`.
     package func create(_ draft: DatasourceDraft) async throws -> (datasource: Datasource, webhookSecret: String) {
@@ -126,11 +116,6 @@ package struct DatasourceStore: Sendable {
                 """, [.uuid(id)])
             return try await transaction.query("DELETE FROM datasources WHERE id = $1", [.uuid(id)]).affected == 1
         }
-    }
-
-    package func setStatus(id: String, _ status: Datasource.Status) async throws {
-        _ = try await pool.query(
-            "UPDATE datasources SET status = $2, updated_at = now() WHERE id = $1", [.uuid(id), .text(status.rawValue)])
     }
 
     /// A new webhook secret; the old one stops working. Shown once.
@@ -241,9 +226,4 @@ package struct DatasourceStore: Sendable {
             throw DatasourcesError.nameTaken(name)
         }
     }
-}
-
-/// The tables of this module. Orchestrator and harvester run it at start.
-package func datasourcesMigrator(pool: PostgresPool) -> Migrator {
-    Migrator(pool: pool, module: "datasources", migrations: DatasourceStore.migrations)
 }

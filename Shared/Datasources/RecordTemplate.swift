@@ -90,9 +90,6 @@ package struct RecordTemplate: Sendable {
                 textHash: hash([Array(embedded.utf8)]), text: embedded, payload: payload.bytes))
     }
 
-    /// The text alone, for a preview.
-    package func embeddedText(of row: JSONObject) -> String { text.text { name in columns[name].flatMap { row[$0] } } }
-
     /// The first 16 bytes of SHA-256 over the parts, each with its length before it, and the embedding space.
     private func hash(_ parts: [[UInt8]]) -> [UInt8] {
         var bytes: [UInt8] = []

@@ -6,14 +6,14 @@ extension Router {
     /// `/health`, `/livez`, `/readyz` and `/metrics`, without authentication: add them before a middleware that asks for it.
     /// `live` and `ready` are answered by the two probes when all is well.
     package mutating func addOperationalRoutes(
-        service: String, version: String, health: HealthChecks, metrics: Metrics, shutdown: Shutdown,
+        service: String, health: HealthChecks, metrics: Metrics, shutdown: Shutdown,
         live: HTTPResponse = .json(["status": "pass"] as JSONValue),
         ready: HTTPResponse = .json(["status": "pass"] as JSONValue)
     ) {
         on("GET", "/livez") { _ in live }
         on("GET", "/health") { _ in
             let results = await health.results()
-            return HealthReport(service: service, version: version, results: results).response
+            return HealthReport(service: service, results: results).response
         }
         on("GET", "/readyz") { _ in
             if shutdown.isRequested { throw Problem.unavailable("the service is stopping") }
@@ -22,7 +22,7 @@ extension Router {
             guard failing.isEmpty else { throw Problem.unavailable("not working: \(failing.joined(separator: ", "))") }
             return ready
         }
-        let process = ProcessMetrics(service: service, version: version, metrics: metrics)
+        let process = ProcessMetrics(service: service, metrics: metrics)
         on("GET", "/metrics") { _ in
             let text = try await BlockingPool.run {
                 process.update()
@@ -34,20 +34,12 @@ extension Router {
 }
 
 /// The answer of `/health`. Source: draft-inadarei-api-health-check-06.
-package struct HealthReport: Sendable {
-    package var service: String
-    package var version: String
-    package var results: [HealthChecks.Result]
+private struct HealthReport {
+    var service: String
+    var results: [HealthChecks.Result]
+    private var status: HealthChecks.Status { HealthChecks.overall(results) }
 
-    package init(service: String, version: String, results: [HealthChecks.Result]) {
-        self.service = service
-        self.version = version
-        self.results = results
-    }
-
-    package var status: HealthChecks.Status { HealthChecks.overall(results) }
-
-    package var body: JSONValue {
+    private var body: JSONValue {
         let now = JSONValue.string(Timestamp.now.text)
         var checks = JSONObject()
         for result in results {
@@ -61,12 +53,12 @@ package struct HealthReport: Sendable {
         }
         return .object(
             JSONObject(unique: [
-                ("status", .string(status.rawValue)), ("serviceId", .string(service)), ("version", .string(version)),
-                ("releaseId", .string(version)), ("checks", .object(checks)),
+                ("status", .string(status.rawValue)), ("serviceId", .string(service)),
+                ("version", .string(suiteVersion)), ("releaseId", .string(suiteVersion)), ("checks", .object(checks)),
             ]))
     }
 
-    package var response: HTTPResponse {
+    var response: HTTPResponse {
         .bytes(
             body.serializedBytes, contentType: "application/health+json", status: status == .fail ? 503 : 200,
             headers: ["Cache-Control": "no-store"])
@@ -78,9 +70,9 @@ private struct ProcessMetrics {
     private let resident: Metrics.Series
     private let processor: Metrics.Series
 
-    init(service: String, version: String, metrics: Metrics) {
+    init(service: String, metrics: Metrics) {
         metrics.set(
-            "suite_build_info", 1, help: "What is running; always 1.", ["service": service, "version": version])
+            "suite_build_info", 1, help: "What is running; always 1.", ["service": service, "version": suiteVersion])
         resident = metrics.gauge("process_resident_memory_bytes", help: "Resident memory size in bytes.")
         processor = metrics.counter(
             "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.")

@@ -204,3 +204,16 @@ package final class PostgresPool: Sendable {
         waiter?.continuation.resume(returning: .success(connection))
     }
 }
+
+extension PostgresPool {
+    /// The pool of a service, as it was told to reach PostgreSQL.
+    package convenience init(_ settings: DatabaseSettings, service: String, metrics: Metrics, log: Log) {
+        self.init(url: settings.url, size: settings.poolSize, log: log, metrics: metrics, applicationName: service)
+    }
+}
+
+extension HealthChecks {
+    package func add(_ pool: PostgresPool, as name: String = "postgres") {
+        add(name, isRequired: true) { _ = try await pool.query("SELECT 1") }
+    }
+}

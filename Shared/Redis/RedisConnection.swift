@@ -89,3 +89,9 @@ package final class RedisBlockingConnection: Sendable {
     /// Ends a wait at once; it fails with `closed`, even though the server may have moved an element for it.
     package func close() { worker.close() }
 }
+
+extension HealthChecks {
+    package func add(_ redis: RedisConnection, as name: String = "redis", isRequired: Bool = true) {
+        add(name, isRequired: isRequired) { _ = try await redis.send("PING") }
+    }
+}

@@ -29,7 +29,7 @@ import WireProtocol
             metrics: metrics,
             { router in
                 router.addOperationalRoutes(
-                    service: "indexer", version: "1.2.3", health: health, metrics: metrics, shutdown: shutdown)
+                    service: "indexer", health: health, metrics: metrics, shutdown: shutdown)
                 router.on("GET", "/jobs/:id") { _ in .text("job") }
             }, body)
     }
@@ -43,7 +43,7 @@ import WireProtocol
             let body = try #require(answer.components(separatedBy: "\r\n\r\n").last)
             let json = try JSONReader.parse(Array(body.utf8))
             #expect(json["status"]?.string == word)
-            #expect(json["serviceId"]?.string == "indexer" && json["version"]?.string == "1.2.3")
+            #expect(json["serviceId"]?.string == "indexer" && json["version"]?.string == suiteVersion)
             let check = json["checks"]?["qdrant:responseTime"]?.array?.first
             #expect(check?["status"]?.string == (fails ? "fail" : "pass"))
             #expect(check?["observedValue"]?.double != nil)
@@ -68,7 +68,7 @@ import WireProtocol
         await health.add("slow", isRequired: true) { try await Task.sleep(for: .seconds(600)) }
         try await withServer({ router in
             router.addOperationalRoutes(
-                service: "a", version: "1", health: health, metrics: Metrics(), shutdown: Shutdown())
+                service: "a", health: health, metrics: Metrics(), shutdown: Shutdown())
         }) { port async throws in
             #expect(try await ask("/health", port: port).statuses == [503])
         }
@@ -85,7 +85,7 @@ import WireProtocol
             #expect(text.contains(#"suite_http_requests_total{route="unmatched",method="any",status_class="4xx"} 1.0"#))
             #expect(text.contains(#"suite_http_requests_total{route="malformed",method="any",status_class="4xx"} 1.0"#))
             #expect(text.contains(#"suite_http_request_duration_seconds_count{route="/jobs/:id",method="GET"} 2"#))
-            #expect(text.contains(#"suite_build_info{service="indexer",version="1.2.3"} 1.0"#))
+            #expect(text.contains("suite_build_info{service=\"indexer\",version=\"\(suiteVersion)\"} 1.0"))
             let values = text.split(separator: "\n").filter { $0.hasPrefix("process_") }
             for name in ["process_resident_memory_bytes", "process_cpu_seconds_total"] {
                 let line = values.first { $0.hasPrefix(name + " ") }

@@ -18,13 +18,11 @@ struct ForwardingRoutes: Sendable {
         var router = Router()
         router.errorForm = { error, _ in QdrantErrors.answer(error) }
         router.addOperationalRoutes(
-            service: "indexer", version: suiteVersion, health: health, metrics: metrics, shutdown: shutdown)
+            service: "indexer", health: health, metrics: metrics, shutdown: shutdown)
         router.on("GET", "/healthz") { _ in .text("healthz check passed") }
         router.on("GET", "/", forward)
         router.requireAPIKey(configuration.apiKey, internalToken: configuration.service.internalToken)
-        router.on("GET", "/openapi.json") { [document = IndexerDocument.json.serializedBytes] _ in
-            .bytes(document, contentType: "application/json")
-        }
+        router.addDocument(IndexerDocument.json)
         router.on("PUT", "/collections/:collection", create)
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
             router.on(method, "/*path", body: .streaming(limit: Self.maximumBody), forward)

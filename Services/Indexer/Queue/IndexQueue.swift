@@ -23,9 +23,7 @@ struct IndexQueue: Sendable {
         self.configuration = configuration
         self.metrics = metrics
         self.log = log
-        pool = PostgresPool(
-            url: configuration.database.url, size: configuration.database.poolSize, log: log, metrics: metrics,
-            applicationName: "indexer")
+        pool = PostgresPool(configuration.database, service: "indexer", metrics: metrics, log: log)
         redis = RedisConnection(url: configuration.service.redisURL, log: log)
     }
 
@@ -39,8 +37,8 @@ struct IndexQueue: Sendable {
     }
 
     func add(to health: HealthChecks) async {
-        await health.add("postgres", isRequired: true) { _ = try await pool.query("SELECT 1") }
-        await health.add("redis", isRequired: true) { _ = try await redis.send("PING") }
+        await health.add(pool)
+        await health.add(redis)
     }
 
     /// The physical collections of datasources.
