@@ -33,17 +33,6 @@ struct Hasher: ~Copyable {
     }
 }
 
-/// HMAC-SHA-256 (RFC 2104): 32 bytes.
-package enum HMACSHA256 {
-    package static func sign(key: [UInt8], _ bytes: [UInt8]) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
-            var length: UInt32 = 32
-            HMAC(EVP_sha256(), key, Int32(key.count), bytes, bytes.count, buffer.baseAddress, &length)
-            count = Int(length)
-        }
-    }
-}
-
 /// Text and byte arrays, seen as bytes without a copy.
 package protocol ContiguousBytesSource {
     func withBytes(_ body: (UnsafeRawBufferPointer) -> Void)

@@ -57,9 +57,6 @@ package struct KeyRing: Sendable {
         return plain
     }
 
-    /// The key that seals, for finding secrets that a rotation has not reached yet.
-    package var currentKeyID: String { keys[0].id }
-
     private static func urlDecode(_ text: String) -> [UInt8]? {
         let padded = text.replacing("-", with: "+").replacing("_", with: "/")
         return Base64.decode(padded + String(repeating: "=", count: (4 - padded.count % 4) % 4))

@@ -15,12 +15,6 @@ package enum HTTPClientError: Error, Equatable {
     case cancelled
     case closed
 
-    package var isRetryable: Bool {
-        switch self {
-        case .nameNotResolved, .connectionFailed, .timedOut, .transport: true
-        default: false
-        }
-    }
     /// The peer has certainly not seen the request.
     package var wasNotSent: Bool {
         switch self {

@@ -7,9 +7,6 @@ package struct EventWriter: Sendable {
         try await body.write(Self.encoded(id: id, event: event, data: data))
     }
 
-    /// What a client does not see; keeps proxies from closing a quiet connection.
-    package func comment(_ text: String) async throws { try await body.write(": \(Self.oneLine(text))\n\n") }
-
     static func encoded(id: String?, event: String?, data: String) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(data.utf8.count + 48)

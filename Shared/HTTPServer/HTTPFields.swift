@@ -23,9 +23,6 @@ package struct HTTPFields: Sendable {
         self.slots = slots
     }
 
-    package var count: Int { slots.count }
-    package var isEmpty: Bool { slots.isEmpty }
-
     /// The first value of that name; setting replaces all of them.
     package subscript(name: String) -> String? {
         get { firstIndex(of: name).map { text(slots[$0].value) } }

@@ -4,7 +4,6 @@ import WireProtocol
 extension HTTPRequest {
     /// The first value of a query parameter, decoded.
     package func query(_ name: String) -> String? { queryItems.first { $0.name == name }?.value }
-    package func queryAll(_ name: String) -> [String] { queryItems.filter { $0.name == name }.map(\.value) }
 
     /// All query parameters in their order. `+` is a space; the parser has refused broken escapes.
     package var queryItems: [(name: String, value: String)] {
@@ -37,16 +36,6 @@ extension HTTPRequest {
         case "false", "0": return false
         default: throw .badRequest(field: name, "must be true or false")
         }
-    }
-
-    package func queryChoice<Value: RawRepresentable & CaseIterable>(
-        _ name: String, _: Value.Type = Value.self
-    ) throws(Problem) -> Value? where Value.RawValue == String {
-        guard let text = query(name) else { return nil }
-        guard let value = Value(rawValue: text) else {
-            throw .badRequest(field: name, "must be one of \(Value.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        return value
     }
 
     /// The body as `T`. A body nested deeper than 64 levels is refused before it is decoded; errors name the field.

@@ -68,5 +68,4 @@ package struct PathParameters: Sendable {
             if let newValue { members.append((name, newValue)) }
         }
     }
-    package var isEmpty: Bool { members.isEmpty }
 }

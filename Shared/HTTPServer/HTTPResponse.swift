@@ -1,4 +1,3 @@
-import Foundation
 import WireProtocol
 
 /// An answer. `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the server's: what a handler says there is
@@ -17,15 +16,6 @@ package struct HTTPResponse: Sendable {
         self.status = status
         self.headers = headers
         self.body = body
-    }
-
-    package static func json(
-        _ value: some Encodable, status: Int = 200, headers: HTTPFields = [:]
-    ) throws -> HTTPResponse {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        return .bytes(
-            [UInt8](try encoder.encode(value)), contentType: "application/json", status: status, headers: headers)
     }
 
     package static func json(_ value: JSONValue, status: Int = 200, headers: HTTPFields = [:]) -> HTTPResponse {
@@ -48,10 +38,6 @@ package struct HTTPResponse: Sendable {
 
     package static func empty(status: Int = 204, headers: HTTPFields = [:]) -> HTTPResponse {
         HTTPResponse(status: status, headers: headers)
-    }
-
-    package static func redirect(to location: String, status: Int = 302) -> HTTPResponse {
-        HTTPResponse(status: status, headers: ["Location": location])
     }
 
     /// A body of unknown length, sent as it is written. A closed connection makes the next write throw and cancels the task.

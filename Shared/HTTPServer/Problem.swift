@@ -79,7 +79,6 @@ extension Problem {
     package static func conflict(_ detail: String, extra: JSONObject = JSONObject()) -> Problem {
         Problem(status: 409, detail: detail, extra: extra)
     }
-    package static func gone(_ detail: String) -> Problem { Problem(status: 410, detail: detail) }
     package static func payloadTooLarge(_ detail: String) -> Problem { Problem(status: 413, detail: detail) }
     package static func payloadTooLarge(limit: Int) -> Problem {
         payloadTooLarge("the body may have \(limit) bytes at most")
@@ -87,9 +86,6 @@ extension Problem {
     package static func unsupportedMediaType(_ detail: String) -> Problem { Problem(status: 415, detail: detail) }
     package static func unprocessable(_ detail: String, errors: [FieldError] = []) -> Problem {
         Problem(status: 422, detail: detail, errors: errors)
-    }
-    package static func tooManyRequests(_ detail: String, retryAfter: Duration) -> Problem {
-        Problem(status: 429, detail: detail, headers: ["Retry-After": seconds(retryAfter)])
     }
     package static func internalError(_ detail: String = "the service failed; its log has the request id") -> Problem {
         Problem(status: 500, detail: detail)

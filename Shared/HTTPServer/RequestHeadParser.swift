@@ -28,7 +28,6 @@ struct RequestHeadParser {
     private var hasRequestLine = false
     private var hosts = 0
     private var hasTransferEncoding = false
-    private var failure: HTTPParseError?
 
     /// `bytes` begins with the request and has at least what it had in the call before.
     mutating func parse(_ bytes: UnsafeBufferPointer<UInt8>, limits: HTTPLimits) -> Outcome {

@@ -102,7 +102,6 @@ package struct PostgresRow: Sendable {
     package func isNull(_ name: String) -> Bool { isNull(position(name)) }
     package func text(_ name: String) -> String? { text(position(name)) }
     package func int(_ name: String) -> Int64? { int(position(name)) }
-    package func double(_ name: String) -> Double? { double(position(name)) }
     package func bool(_ name: String) -> Bool? { bool(position(name)) }
     package func bytes(_ name: String) -> [UInt8]? { bytes(position(name)) }
 

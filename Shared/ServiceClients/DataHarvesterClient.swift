@@ -4,7 +4,7 @@ import WireProtocol
 
 /// The data-harvester's answers about sources: it has the connectors.
 package struct DataHarvesterClient: Sendable {
-    package enum Question: String, Sendable, CaseIterable { case test, preview, count, validate }
+    package enum Question: String, Sendable { case test, preview, validate }
     private let caller: ServiceCaller
 
     package init(client: HTTPClient, url: String, internalToken: String?) {

@@ -48,21 +48,6 @@ package struct IndexerClient: Sendable {
         return try await result("POST", "\(path(collection))/points/count", .object(body))["count"]?.integer ?? 0
     }
 
-    /// `points`: Qdrant's point structs. Answers when they are stored.
-    package func upsert(collection: String, points: [JSONValue], trace: TraceContext? = nil) async throws {
-        _ = try await result("PUT", "\(path(collection))/points?wait=true", ["points": .array(points)], trace: trace)
-    }
-
-    /// Of these ids, the points that are there.
-    package func retrieve(collection: String, ids: [JSONValue], withVector: Bool = false) async throws -> [JSONValue] {
-        let body: JSONValue = ["ids": .array(ids), "with_payload": true, "with_vector": .bool(withVector)]
-        return try await result("POST", "\(path(collection))/points", body).array ?? []
-    }
-
-    package func deletePoints(collection: String, ids: [JSONValue]) async throws {
-        _ = try await result("POST", "\(path(collection))/points/delete?wait=true", ["points": .array(ids)])
-    }
-
     /// What matches; a collection that is not there has nothing to delete.
     package func deletePoints(collection: String, filter: JSONValue) async throws {
         do {

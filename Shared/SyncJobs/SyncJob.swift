@@ -23,8 +23,6 @@ package struct SyncJob: Sendable, Equatable {
     /// A record not seen since has vanished from the source (full sync).
     package var startSequence: Int64
     package var deletesPlanned: Bool
-    /// The bound of this job's reads in the source's own clock.
-    package var watermark: String?
 
     /// An estimate until the source is exhausted, then what was read.
     package var totalRecords: Int64
@@ -56,7 +54,6 @@ package struct SyncOptions: Codable, Sendable, Equatable {
     package var force = false
     /// Count only: record states, batches and the store stay as they are.
     package var dryRun = false
-    package var budget: Budget?
     /// Delete what vanished, whatever its share.
     package var allowMassDelete = false
     /// The keys that a webhook, or a retry of errors, asks for.
@@ -64,25 +61,13 @@ package struct SyncOptions: Codable, Sendable, Equatable {
     /// The job whose errors this one tries again: what succeeds is marked as resolved there.
     package var retryOf: String?
 
-    package struct Budget: Codable, Sendable, Equatable {
-        /// In the currency of the provider's price.
-        package var money: Double?
-        package var tokens: Int64?
-        package init(money: Double? = nil, tokens: Int64? = nil) {
-            self.money = money
-            self.tokens = tokens
-        }
-    }
-
     package init(
-        batchSize: Int = 50, force: Bool = false, dryRun: Bool = false, budget: Budget? = nil,
-        allowMassDelete: Bool = false,
+        batchSize: Int = 50, force: Bool = false, dryRun: Bool = false, allowMassDelete: Bool = false,
         codes: [String]? = nil, retryOf: String? = nil
     ) {
         self.batchSize = min(1000, max(1, batchSize))
         self.force = force
         self.dryRun = dryRun
-        self.budget = budget
         self.allowMassDelete = allowMassDelete
         self.codes = codes
         self.retryOf = retryOf

@@ -61,16 +61,6 @@ extension SyncJobStore {
             [.int8Array(ids)])
     }
 
-    /// Of these batches, those that still have work: anything else may leave its list.
-    package func openBatches(_ ids: Set<Int64>) async throws -> Set<Int64> {
-        let rows = try await pool.query(
-            """
-            SELECT b.id FROM sync_batches b JOIN sync_jobs j ON j.id = b.job_id
-            WHERE b.id = ANY($1) AND b.state IN ('pending', 'queued') AND j.status = 'running'
-            """, [.int8Array(Array(ids))], binary: true)
-        return Set(rows.compactMap { $0.int(0) })
-    }
-
     /// Call it for each delivery that the reaper took from a dead consumer, and for nothing else.
     package func countLostDelivery(_ batchID: Int64) async throws -> LostDelivery {
         try await pool.transaction { transaction in

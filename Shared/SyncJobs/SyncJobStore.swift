@@ -128,7 +128,7 @@ package struct SyncJobStore: Sendable {
     {
         func milliseconds(_ column: String) -> String { "(extract(epoch FROM \(column)) * 1000)::int8" }
         let sql = """
-            SELECT j.id, datasource_id, collection_id, space, type, status, epoch, start_seq, deletes_planned, watermark, error_message,
+            SELECT j.id, datasource_id, collection_id, space, type, status, epoch, start_seq, deletes_planned, error_message,
                 coalesce(p.total, total_records, 0) AS total, coalesce(p.read, j.ok + j.skipped + j.failed, 0) AS read,
                 coalesce(p.ok, j.ok, 0) AS ok, coalesce(p.skipped, j.skipped, 0) AS skipped,
                 coalesce(p.failed, j.failed, 0) AS failed, coalesce(p.deleted, j.deleted, 0) AS deleted,
@@ -172,7 +172,7 @@ extension SyncJob {
             type: row.text("type").flatMap(Kind.init) ?? .full,
             status: row.text("status").flatMap(Status.init) ?? .failed,
             epoch: Int(row.int("epoch") ?? 0), startSequence: row.int("start_seq") ?? 0,
-            deletesPlanned: row.bool("deletes_planned") ?? false, watermark: row.text("watermark"),
+            deletesPlanned: row.bool("deletes_planned") ?? false,
             totalRecords: row.int("total") ?? 0, read: row.int("read") ?? 0, ok: row.int("ok") ?? 0,
             skipped: row.int("skipped") ?? 0, failed: row.int("failed") ?? 0, deleted: row.int("deleted") ?? 0,
             openBatches: Int(row.int("open_batches") ?? 0), startedAt: timestamp("started"),

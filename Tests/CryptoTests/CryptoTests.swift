@@ -4,12 +4,10 @@ import Testing
 
 struct CryptoTests {
     @Test func digestsAgreeWithTheStandards() {
-        // FIPS 180-4 "abc"; RFC 4231 test case 2.
+        // FIPS 180-4 "abc".
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         #expect(Hex.encode(SHA256Digest.hash("abc")) == abc)
         #expect(Hex.encode(SHA256Digest.hash(parts: ["a", "bc"])) == abc)
-        let signature = HMACSHA256.sign(key: Array("Jefe".utf8), Array("what do ya want for nothing?".utf8))
-        #expect(Hex.encode(signature) == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
     }
 
     @Test func nameBasedIdsAgreeWithRFC9562() throws {
@@ -43,7 +41,8 @@ struct CryptoTests {
         let old = try KeyRing(specification: first)
         let sealed = old.seal([7], context: "x")
         #expect(try KeyRing(specification: "\(second),\(first)").open(sealed, context: "x") == [7])
-        #expect(throws: KeyRing.Failure.unknownKey(id: old.currentKeyID)) {
+        let id = String(sealed.split(separator: ".")[1])
+        #expect(throws: KeyRing.Failure.unknownKey(id: id)) {
             try KeyRing(specification: second).open(sealed, context: "x")
         }
         #expect(throws: KeyRing.Failure.self) { try KeyRing(specification: "short") }

@@ -173,7 +173,6 @@ import WireProtocol
         let request = try HTTPRequest(target: "/?limit=20&limit=30&offset=-1&big=99999999999999999999&flag=yes&empty")
         #expect(try request.queryInteger("limit", default: 5, in: 1...100) == 20)
         #expect(try request.queryInteger("none", default: 5, in: 1...100) == 5)
-        #expect(request.queryAll("limit") == ["20", "30"])
         #expect(request.query("empty") == "")
         for name in ["offset", "big", "empty"] {
             #expect(throws: Problem.self) { try request.queryInteger(name, default: 5, in: 0...100) }
@@ -187,6 +186,6 @@ import WireProtocol
         fields["Content-Type"] = "d"
         #expect(fields.map(\.value) == ["c", "d"])
         fields["X-Other"] = nil
-        #expect(fields.count == 1)
+        #expect(fields.slots.count == 1)
     }
 }

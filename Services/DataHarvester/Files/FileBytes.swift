@@ -78,7 +78,6 @@ actor MountedFile: FileBytes {
         return String(cString: real)
     }
 }
-
 /// An uploaded file, kept in PostgreSQL in chunks.
 struct UploadedFile: FileBytes {
     private let store: DatasourceStore
@@ -107,17 +106,5 @@ struct UploadedFile: FileBytes {
         } catch DatasourcesError.fileGone {
             throw SourceError(.connectionLost, "\(name) was replaced by another upload while it was read")
         }
-    }
-}
-
-/// Bytes at hand: small inline files and tests.
-struct MemoryFile: FileBytes {
-    var name = "inline"
-    var content: [UInt8]
-    var partBytes = 1 << 20
-    var fingerprint: String { "\(content.count)" }
-    var size: Int { content.count }
-    func bytes(at offset: Int) async throws -> [UInt8] {
-        Array(content[min(offset, content.count)...].prefix(partBytes))
     }
 }

@@ -10,7 +10,6 @@ final class LocalModel: Sendable {
     private let encoder: BERTEncoder
     private let pool: InferencePool
     var dimensions: Int { encoder.folder.width }
-    var maximumTokens: Int { encoder.folder.maximumTokens }
     static var kernel: String { String(cString: transformer_kernel_name()) }
 
     init(path: String, workers: Int) throws(ModelError) {

@@ -66,7 +66,7 @@ final class OpenAICompatibleProvider: EmbeddingProvider {
         } catch {
             throw EmbeddingError(error)
         }
-        guard (200..<300).contains(response.status) else {
+        guard response.isSuccess else {
             throw ProviderReply.error(status: response.status, body: response.body) { response.header($0) }
         }
         return try ProviderReply.vectors(response.body, count: call.texts.count, dimensions: call.dimensions)

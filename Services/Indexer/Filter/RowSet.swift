@@ -7,7 +7,6 @@ struct RowSet {
         while words.count <= row >> 6 { words.append(0) }
         words[row >> 6] |= 1 << UInt64(row & 63)
     }
-    func contains(_ row: Int) -> Bool { row >> 6 < words.count && words[row >> 6] >> UInt64(row & 63) & 1 == 1 }
 
     /// The first `count` rows of it.
     func bitmap(of count: Int) -> Bitmap {

@@ -100,7 +100,6 @@ final class EmbeddedCollection: Sendable {
             CollectionSettings.Current(configuration: $0.configuration, payloadSchema: $0.payloadSchema)
         }
     }
-    var payloadSchema: JSONObject { description.withLock { $0.payloadSchema } }
 
     /// Changes what is echoed. The caller runs this on the store's writer thread.
     func update(_ change: (inout CollectionConfiguration, inout JSONObject) throws -> Void) throws {

@@ -1,6 +1,4 @@
 extension Fusion {
-    static let defaultK = 2
-
     /// Best first; of equals the one that came first, list by list. Source: `qdrant_client/hybrid/fusion.py`.
     func fused(_ lists: [[CollectionQuery.Hit]]) -> [CollectionQuery.Hit] {
         var scored: [CollectionQuery.Hit] = []
