@@ -85,7 +85,7 @@ import WireProtocol
             }
         }
         let healthy = try await waitForHealth(200)
-        #expect(healthy["checks"]?.object?.names == ["postgresql:responseTime", "redis:responseTime"])
+        #expect(healthy["checks"]?.object?.names == ["postgres:responseTime", "redis:responseTime"])
         let unknown = try await client.send(ClientRequest(url: "http://127.0.0.1:\(port)/_ai_status?task_id=x"))
         #expect(unknown.status == 404 && unknown.text == #"{"state":"IDLE"}"#)
         try await redis.stop()
