@@ -82,7 +82,8 @@ import WireProtocol
     }
 
     @Test(arguments: [
-        "", "{", "null", "[]", #"{"operations":[]}"#, #"{"dataset":[],"operations":{}}"#, #"{"dataset":[],"operations":[]} x"#,
+        "", "{", "null", "[]", #"{"operations":[]}"#, #"{"dataset":[],"operations":{}}"#,
+        #"{"dataset":[],"operations":[]} x"#,
         #"{"dataset":[],"operations":[],"x":1}"#,
         #"{"dataset":[{"a":"\ud800"}],"operations":[]}"#, #"{"dataset":[{"a":1e999}],"operations":[]}"#,
         #"{"dataset":[{"a":\#(String(repeating: "[", count: 100))\#(String(repeating: "]", count: 100))}],"operations":[]}"#,

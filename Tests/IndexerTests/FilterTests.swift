@@ -75,7 +75,9 @@ struct FilterTests {
             ])
         #expect(try await store.ids(try Filter([:])) == [0, 1, 2, 3, 4, 5])
         // A member that is null is none.
-        let spelled: JSONValue = ["key": "tags", "match": ["value": nil, "any": ["sale"]], "range": nil, "is_empty": nil]
+        let spelled: JSONValue = [
+            "key": "tags", "match": ["value": nil, "any": ["sale"]], "range": nil, "is_empty": nil,
+        ]
         #expect(
             try await store.ids(try Filter(["must": [spelled], "should": nil]))
                 == store.ids(try Filter(["must": [sale]])))

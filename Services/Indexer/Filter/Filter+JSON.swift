@@ -62,8 +62,12 @@ extension Filter {
         if let text = object["key"]?.nonNull {
             return try FieldReader(key: payloadPath(text, "\(path).key"), path: path).condition(object)
         }
-        if let field = object["is_empty"]?.nonNull { return .isEmpty(try payloadPath(field["key"], "\(path).is_empty.key")) }
-        if let field = object["is_null"]?.nonNull { return .isNull(try payloadPath(field["key"], "\(path).is_null.key")) }
+        if let field = object["is_empty"]?.nonNull {
+            return .isEmpty(try payloadPath(field["key"], "\(path).is_empty.key"))
+        }
+        if let field = object["is_null"]?.nonNull {
+            return .isNull(try payloadPath(field["key"], "\(path).is_null.key"))
+        }
         if let ids = object["has_id"]?.nonNull { return .hasID(try pointIDs(ids, "\(path).has_id")) }
         if let name = object["has_vector"]?.nonNull {
             guard let name = name.string else {
