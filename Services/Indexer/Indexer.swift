@@ -30,6 +30,7 @@ enum Indexer {
                 ).router(shutdown: shutdown)
                 store = remote
             } else {
+                OpenFiles.allowMost()
                 let embedded = try EmbeddedStore(
                     folder: configuration.dataFolder, options: configuration.store, log: log)
                 metrics.beforeScrape {

@@ -63,6 +63,21 @@ struct BatchTests {
         #expect(try await store.query(QueryRequest(query: .near([1])), in: "c").map(\.id.low) == [4, 3, 1])
     }
 
+    @Test func whatFailedBatchesLeaveBehindIsCompacted() async throws {
+        try await store.write([.upsert(1, [1])])
+        let points = (0..<2000).map { PointChange.upsert(UInt64($0), [5]) }
+        await #expect(throws: StoreError.pointNotFound(Self.id(9999))) {
+            try await store.apply(
+                .batch([.changes(points), .selected(.ids([Self.id(9999)]), .setPayload(Self.mark))]), to: "c",
+                wait: true)
+        }
+        let collection = try store.find("c")
+        #expect(collection.needsCompaction && collection.index.pointCount == 1)
+        await store.maintain()
+        #expect(collection.index.snapshot.count == 1)
+        #expect(try await state() == ["1 {}"])
+    }
+
     @Test func aBatchIsOneRecordOfTheLog() async throws {
         let folder = try StoreFolder()
         do {

@@ -247,6 +247,49 @@ struct RecoveryTests {
         #expect(try folder.files("live-").count == 1)
     }
 
+    @Test func theManifestDoesNotGrowWithTheCheckpoints() async throws {
+        do {
+            let store = try folder.open()
+            try await store.createCollection("c", .unnamed(4))
+            for round in 0..<20 {
+                try await store.write([.upsert(UInt64(round), [1, 2, 3, 4], ["r": JSONValue(round)])])
+                await store.maintain(force: true)
+            }
+            _ = try await store.addVector("words", ["sparse": [:]], to: "c")
+            for round in 20..<25 {
+                try await store.write([.upsert(UInt64(round), [1, 2, 3, 4])])
+                await store.maintain(force: true)
+            }
+        }
+        let extents = try Manifest(in: try folder.collection).extents
+        #expect(extents.map(\.start.slots) == [0, 20] && extents.map(\.end.slots) == [20, 25])
+        #expect(try await folder.open().ids() == Array(0..<25))
+        let vectors = try folder.files("seg-").filter { $0.hasSuffix(".vec") }[0]
+        try folder.overwrite(vectors, at: 3 * 16, with: [0x55])  // of the first part of the first extent
+        #expect(throws: StoreError.self) { try folder.open() }
+    }
+
+    /// As a deletion that was cut off before the list of aliases was saved.
+    @Test func anAliasWithoutItsCollectionIsForgotten() async throws {
+        do {
+            let store = try folder.open()
+            try await store.createCollection("c", .unnamed(1))
+            try await store.changeAliases([.create(alias: "products", collection: "c")])
+            try await store.createCollection("d", .unnamed(1))
+            try await store.changeAliases([.create(alias: "others", collection: "d")])
+        }
+        let folders = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/collections")
+        let gone = try folders.map { "\(folder.path)/collections/\($0)" }.filter {
+            String(decoding: try folder.content("\($0)/collection.json"), as: UTF8.self).contains(#""name":"c""#)
+        }
+        #expect(gone.count == 1)
+        try FileManager.default.removeItem(atPath: gone[0])
+        let store = try folder.open()
+        #expect(store.aliases().map(\.alias) == ["others"])
+        try await store.createCollection("c", .unnamed(1))
+        #expect(store.aliases().map(\.alias) == ["others"])
+    }
+
     /// As a crash between the new manifest and the removal of what it replaces leaves it.
     @Test func whatAnInterruptedCheckpointLeftIsRemoved() async throws {
         _ = try await fiveRequests()

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 
 import pytest
 from indexer_process import KEY, Indexer, folder  # noqa: F401 (a fixture)
@@ -25,8 +26,11 @@ class Caller:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def __call__(self, method, path, body=None):
+        return self.send(method, "/collections/c" + path, body)
+
+    def send(self, method, path, body=None):
         """Status and result; for an error the whole answer."""
-        self.connection.request(method, "/collections/c" + path, json.dumps(body), {"api-key": KEY, "Content-Type": "application/json"})
+        self.connection.request(method, path, json.dumps(body), {"api-key": KEY, "Content-Type": "application/json"})
         answer = self.connection.getresponse()
         content = json.loads(answer.read())
         return answer.status, content["result"] if answer.status == 200 else content
@@ -252,3 +256,103 @@ def test_a_full_disk_is_507_and_costs_nothing(how):
         indexer.kill()
         indexer.start()
         assert Caller(indexer.port).points() == stored
+
+
+def test_a_full_disk_is_emptied_by_deleting_a_collection():
+    with full_disk("file system") as (indexer, _):
+        caller = Caller(indexer.port)
+        create(caller)
+        change = {"actions": [{"create_alias": {"collection_name": "c", "alias_name": "products"}}]}
+        assert Caller(indexer.port).send("POST", "/collections/aliases", change)[0] == 200
+        points = [{"id": number, "vector": {}, "payload": {"text": f"{number} " * 3000}} for number in range(100)]
+        status = 200
+        while status == 200:
+            status, answer = caller("PUT", "/points?wait=true", {"points": points})
+        assert status == 507, answer
+        with contextlib.suppress(OSError), open(os.path.join(indexer.folder, "rest"), "wb", buffering=0) as rest:
+            while True:
+                rest.write(bytes(4096))
+        assert caller("DELETE", "") == (200, True)
+        create(caller)
+        status, answer = caller("PUT", "/points?wait=true", {"points": points})
+        assert status == 200, answer
+        assert Caller(indexer.port).send("GET", "/aliases")[1] == {"aliases": []}
+
+
+# Faults of the system's calls
+
+def test_a_collection_that_could_not_be_made_is_not_there_later(folder):
+    """At each number of files that the process may still open."""
+    indexer = Indexer(folder)
+    pid = indexer.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    caller = Caller(indexer.port)
+    create(caller)
+    made = {"c"}
+    for free in range(1, 12):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + free, hard))
+        status, answer = caller("PUT", str(free), {"vectors": {"size": 4, "distance": "Dot"}})
+        assert status in (200, 500), answer
+        if status == 200:
+            made.add(f"c{free}")
+    assert 1 < len(made) < 12
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def names(caller):
+        return {collection["name"] for collection in caller.send("GET", "/collections")[1]["collections"]}
+
+    assert names(caller) == made
+    indexer.kill()
+    indexer.start()
+    assert names(Caller(indexer.port)) == made
+    assert len(os.listdir(os.path.join(folder, "collections"))) == len(made)
+    indexer.stop()
+
+
+FAILING_SYNC = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int fdatasync(int file) {
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    if (readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/seg-") && access(getenv("FAILING_SYNC"), F_OK) == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file);
+}
+"""
+
+
+def test_a_sync_that_failed_once_is_not_tried_again(folder):
+    """The system has dropped what it could not write, and says so once: a second sync succeeds over nothing."""
+    with tempfile.TemporaryDirectory() as place:
+        library, failing = os.path.join(place, "failing.so"), os.path.join(place, "failing")
+        compiler = shutil.which("cc") or shutil.which("clang")
+        subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"], input=FAILING_SYNC.encode(), check=True)
+        indexer = Indexer(folder, LD_PRELOAD=library, FAILING_SYNC=failing, INDEXER_CHECKPOINT_SECONDS="1")
+        caller = Caller(indexer.port)
+        create(caller)
+        stored, status = {}, 200
+        open(failing, "w").close()
+        deadline = time.monotonic() + 30
+        while status == 200 and time.monotonic() < deadline:
+            point = {"id": len(stored), "vector": {}, "payload": {"n": len(stored)}}
+            status, answer = caller("PUT", "/points?wait=true", {"points": [point]})
+            if status == 200:
+                stored[point["id"]] = (point["payload"], {})
+            threading.Event().wait(0.01)
+        assert status == 503 and "until a restart" in answer["status"]["error"], answer
+        os.unlink(failing)
+        assert caller("PUT", "/points?wait=true", {"points": [point]})[0] == 503
+        with open(os.path.join(folder, "collections", os.listdir(os.path.join(folder, "collections"))[0], "manifest.json")) as manifest:
+            assert json.load(manifest)["sequence"] == 0
+        indexer.kill()
+        indexer.start()
+        assert Caller(indexer.port).points() == stored
+        indexer.stop()

@@ -93,22 +93,36 @@ enum CollectionCheckpoint {
     /// A compaction is adopted by the writer when no more slots than this were written since its last copying.
     static let shortTail = 1024
 
+    /// The plan's files are durable.
     static func save(_ plan: CheckpointPlan) throws -> Manifest {
         var manifest = plan.previous
-        for file in plan.files { try file.file.synchronise() }
         if plan.end.slots > manifest.end.slots {
-            manifest.extents.append(try extent(of: plan.files, from: manifest.end, to: plan.end))
+            let last = manifest.extents.last.flatMap { isOpen($0, for: plan.files, at: manifest.end) ? $0 : nil }
+            if last != nil { manifest.extents.removeLast() }
+            manifest.extents.append(try extent(of: plan.files, from: manifest.end, to: plan.end, behind: last))
         }
         manifest.end = plan.end
         return try save(manifest, plan, live: plan.live)
     }
 
-    private static func extent(of files: [SegmentFile], from start: SegmentEnd, to end: SegmentEnd) throws
-        -> Manifest.Extent
-    {
+    /// Extents are made longer up to so many slots, so that their number does not grow with that of the checkpoints.
+    private static let extentSlots = 1 << 16
+
+    private static func isOpen(_ extent: Manifest.Extent, for files: [SegmentFile], at end: SegmentEnd) -> Bool {
+        extent.end == end && extent.end.slots - extent.start.slots < extentSlots
+            && Set(extent.checksums.keys) == Set(files.map(\.suffix))
+    }
+
+    /// `last`: one that ends at `start` and becomes part of the answer.
+    private static func extent(
+        of files: [SegmentFile], from start: SegmentEnd, to end: SegmentEnd, behind last: Manifest.Extent? = nil
+    ) throws -> Manifest.Extent {
         var checksums: [String: UInt32] = [:]
-        for file in files { checksums[file.suffix] = try file.checksum(file.range(from: start, to: end)) }
-        return Manifest.Extent(start: start, end: end, checksums: checksums)
+        for file in files {
+            checksums[file.suffix] = try file.checksum(
+                file.range(from: start, to: end), after: last?.checksums[file.suffix] ?? 0)
+        }
+        return Manifest.Extent(start: last?.start ?? start, end: end, checksums: checksums)
     }
 
     /// Copies what is live into a new generation; nothing is left of it when that fails. Throws: `diskFull` before anything is

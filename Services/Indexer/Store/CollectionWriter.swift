@@ -77,14 +77,20 @@ actor CollectionWriter {
     /// of a batch that fails stay behind, dead, until a compaction.
     private func applyBatch(_ updates: [PointsUpdate], _ points: inout PendingPoints) throws -> WriteOutcome {
         var all: [PointChange] = []
-        for update in updates {
-            let changes = try UpdateResolver(segment: segment, vectorNames: vectorNames).changes(of: update, &points)
-            try PointApplier.reserve(changes, in: segment, points: points)
-            _ = try place(changes, sequence: sequence + 1, &points)
-            all += changes
+        do {
+            for update in updates {
+                let changes = try UpdateResolver(segment: segment, vectorNames: vectorNames).changes(
+                    of: update, &points)
+                try PointApplier.reserve(changes, in: segment, points: points)
+                _ = try place(changes, sequence: sequence + 1, &points)
+                all += changes
+            }
+            if all.isEmpty { return WriteOutcome(sequence: sequence) }
+            try log.append(LogRecord.encode(sequence: sequence + 1, durable: log.durable, changes: all))
+        } catch {
+            index.publish([], view: segment.view, count: segment.count, sequence: sequence)  // counted as dead
+            throw error
         }
-        if all.isEmpty { return WriteOutcome(sequence: sequence) }
-        try log.append(LogRecord.encode(sequence: sequence + 1, durable: log.durable, changes: all))
         sequence += 1
         points.publish(segment, sequence: sequence)
         return WriteOutcome(sequence: sequence)
@@ -104,14 +110,19 @@ actor CollectionWriter {
 
     // MARK: - Vectors that come and go
 
-    /// `save` makes the change durable; what it throws leaves everything as it was.
-    func change(to configuration: CollectionConfiguration, save: @Sendable () throws -> Void) throws {
+    /// `change` answers what the collection is made of from now on: it is asked here, where no other change comes between. `save` makes
+    /// that durable; what it throws leaves everything as it was.
+    func change(
+        _ change: @Sendable () throws -> CollectionConfiguration,
+        save: @Sendable (CollectionConfiguration) throws -> Void
+    ) throws {
         try checkUsable()
+        let configuration = try change()
         let added = configuration.columns.filter { !segment.columns.contains($0) }
         let removed = segment.columns.filter { !configuration.columns.contains($0) }
         do {
             for column in added { try segment.add(column) }
-            try save()
+            try save(configuration)
         } catch {
             for column in added where segment.columns.contains(column) { segment.remove(column) }
             throw error
@@ -179,6 +190,10 @@ actor CollectionWriter {
     }
 
     func synchronise() throws { try log.synchronise() }
+
+    /// The segment could not be made durable. A second try would succeed over nothing: the page cache may have dropped what it could
+    /// not write. The log has it all, for the next start.
+    func fail(_ error: any Error) { failure = failure ?? .inputOutput("\(error)") }
 
     /// False once its files were deleted under it: then it takes no more writes.
     func isOnDisk() -> Bool {

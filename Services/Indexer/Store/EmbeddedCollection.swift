@@ -37,11 +37,18 @@ final class EmbeddedCollection: Sendable {
         let temporary = "\(parent)/.new-\(incarnation)"
         let folder = "\(parent)/\(incarnation)"
         if mkdir(temporary, 0o700) != 0 { throw StoreFile.failure("cannot create", temporary) }
-        try OpenedCollection.create(in: temporary, columns: configuration.columns)
-        try save(name, incarnation, configuration, payloadSchema: JSONObject(), in: temporary)
-        if rename(temporary, folder) != 0 { throw StoreFile.failure("cannot create", folder) }
-        try StoreFile.synchroniseFolder(parent)
-        return try EmbeddedCollection(folder: folder, surroundings)
+        do {
+            try OpenedCollection.create(in: temporary, columns: configuration.columns)
+            try save(name, incarnation, configuration, payloadSchema: JSONObject(), in: temporary)
+            if rename(temporary, folder) != 0 { throw StoreFile.failure("cannot create", folder) }
+            try StoreFile.synchroniseFolder(parent)
+            return try EmbeddedCollection(folder: folder, surroundings)
+        } catch {
+            // Nobody is told of it, so the next start must not find it. What cannot be removed now is then.
+            _ = rename(folder, temporary)
+            _ = try? FileManager.default.removeItem(atPath: temporary)
+            throw error
+        }
     }
 
     private static func newIncarnation() -> String {
@@ -112,12 +119,14 @@ final class EmbeddedCollection: Sendable {
         }
     }
 
-    /// Vectors may come and go with the change. The caller runs this on the store's writer thread.
+    /// Vectors may come and go with the change.
     func changeVectors(_ change: @Sendable (inout CollectionConfiguration) throws -> Void) async throws {
-        var configuration = configuration
-        try change(&configuration)
-        try await writer.change(to: configuration) { [configuration] in
-            try update { current, _ in current = configuration }
+        try await writer.change { [self] in
+            var changed = configuration
+            try change(&changed)
+            return changed
+        } save: { changed in
+            try update { current, _ in current = changed }
         }
     }
 
@@ -362,6 +371,10 @@ final class EmbeddedCollection: Sendable {
             saved = try CollectionCheckpoint.save(
                 manifest, plan, live: Bitmap(count: manifest.end.slots, filled: true))
         } else {
+            do { for file in plan.files { try file.file.synchronise() } } catch {
+                await writer.fail(error)
+                throw error
+            }
             saved = try CollectionCheckpoint.save(plan)
         }
         for path in await writer.endCheckpoint(saved) { unlink(path) }

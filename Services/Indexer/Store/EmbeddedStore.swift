@@ -75,7 +75,10 @@ final class EmbeddedStore: VectorStore {
                 surroundings.log.error("store.damage_accepted", ["reason": .string("\(problem)")])
                 value = [:]
             }
-            for (alias, target) in value.object?.members ?? [] { catalogue.aliases[alias] = target.string }
+            // One without its collection was left by a deletion that was cut off.
+            for (alias, target) in value.object?.members ?? [] {
+                if let target = target.string, catalogue.collections[target] != nil { catalogue.aliases[alias] = target }
+            }
         }
         return catalogue
     }
@@ -164,18 +167,26 @@ final class EmbeddedStore: VectorStore {
             let grave = "\(parent)/.deleted-\(collection.incarnation)"
             if rename(collection.folder, grave) != 0 { throw StoreFile.failure("cannot delete", collection.folder) }
             try StoreFile.synchroniseFolder(parent)
-            var aliases = catalogue.withLock { $0.aliases }
-            aliases = aliases.filter { $0.value != name }
-            try save(aliases)
-            catalogue.withLock {
-                $0.collections[name] = nil
-                $0.aliases = aliases
-            }
+            // The files first: on a full disk there may be no room for anything else before.
+            let aliases = forget(collection)
             try FileManager.default.removeItem(atPath: grave)
+            if let aliases { try save(aliases) }
             return true
         }
         if removed { log.info("collection.deleted", ["collection": .string(name)]) }
         return removed
+    }
+
+    /// Answers what aliases are left, where it had one: they are still to be saved.
+    private func forget(_ collection: EmbeddedCollection) -> [String: String]? {
+        catalogue.withLock { catalogue in
+            guard catalogue.collections[collection.name] === collection else { return nil }
+            catalogue.collections[collection.name] = nil
+            let left = catalogue.aliases.filter { $0.value != collection.name }
+            if left.count == catalogue.aliases.count { return nil }
+            catalogue.aliases = left
+            return left
+        }
     }
 
     /// Throws: `collectionNotFound`, for one whose files were deleted under it too.
@@ -253,7 +264,9 @@ extension EmbeddedStore: Service {
     func run(until shutdown: Shutdown) async throws {
         let thread = BlockingExecutor(label: "store-maintenance")
         while !shutdown.isRequested {
-            try await dropLost()
+            do { try await dropLost() } catch StoreError.inUse(let path) { throw StoreError.inUse(path: path) } catch {
+                log.error("store.folder_failed", ["error": .string("\(error)")])
+            }
             await withTaskExecutorPreference(thread) { await maintain() }
             await shutdown.sleep(for: .seconds(1))
         }
@@ -271,14 +284,7 @@ extension EmbeddedStore: Service {
                 "collection.lost", ["collection": .string(collection.name), "folder": .string(collection.folder)])
             try await keeper.run { [self] in
                 try holdFolder()
-                let aliases = catalogue.withLock { catalogue in
-                    if catalogue.collections[collection.name] === collection {
-                        catalogue.collections[collection.name] = nil
-                    }
-                    catalogue.aliases = catalogue.aliases.filter { $0.value != collection.name }
-                    return catalogue.aliases
-                }
-                try save(aliases)
+                if let aliases = forget(collection) { try save(aliases) }
             }
         }
     }

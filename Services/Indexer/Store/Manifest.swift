@@ -4,7 +4,7 @@ import WireProtocol
 
 /// What the last checkpoint made durable (`manifest.json`): everything else is in the logs from `firstLog` on.
 struct Manifest: Equatable {
-    /// A part of the segment's files that one checkpoint added, with a CRC-32C for each file, by the file's suffix.
+    /// A part of the segment's files that a checkpoint or a few added, with a CRC-32C for each file, by the file's suffix.
     struct Extent: Equatable {
         var start: SegmentEnd
         var end: SegmentEnd

@@ -165,10 +165,11 @@ struct SegmentFile: Sendable {
             reason: "the checksum of slots \(extent.start.slots) to \(extent.end.slots) does not match")
     }
 
-    func checksum(_ range: Range<Int>) throws -> UInt32 {
+    /// `crc`: of what stands before the range.
+    func checksum(_ range: Range<Int>, after crc: UInt32 = 0) throws -> UInt32 {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
-        var crc: UInt32 = 0
+        var crc = crc
         for start in stride(from: range.lowerBound, to: range.upperBound, by: buffer.count) {
             let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, range.upperBound - start)])
             try file.read(into: part, at: start)

@@ -39,7 +39,9 @@ final class WriteAheadLog: Sendable {
         do {
             try record.withUnsafeBytes { try file.write($0, at: start) }
         } catch {
-            try file.truncate(to: start)
+            do { try file.truncate(to: start) } catch {  // the next record would be followed by the rest of this one
+                state.withLock { $0.failure = .inputOutput("\(error)") }
+            }
             throw error
         }
         state.withLock { $0.length = start + record.count }
