@@ -1,5 +1,7 @@
 /* Top-k scans over a block of rows, and the bitmaps and pages that go with them. */
+#define _GNU_SOURCE /* memmem */
 #include "kernel.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +51,7 @@ static void sift_down(const vector_heap *heap, uint32_t count, uint32_t at) {
     items[at] = moving;
 }
 void vector_heap_push(vector_heap *heap, float score, uint32_t slot) {
+    if (score != score) score = -INFINITY; /* infinite minus infinite: nothing compares with it, and it would stay on top */
     vector_candidate candidate = {score, slot};
     if (heap->count < heap->capacity) {
         uint32_t at = heap->count++;
@@ -176,6 +179,10 @@ ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t
     for (; from < n && count < capacity; from++)
         if (flags[values[from]]) positions[count++] = from;
     return count;
+}
+
+int vector_has_bytes(const uint8_t *text, size_t n, const uint8_t *part, size_t part_length) {
+    return part_length == 0 || memmem(text, n, part, part_length) != NULL;
 }
 
 /* While it fills, `best` is a heap with the largest id on top. */

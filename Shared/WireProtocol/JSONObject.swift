@@ -44,6 +44,12 @@ package struct JSONObject: Sendable, Equatable {
         }
     }
 
+    /// Takes all of them away in one pass.
+    package mutating func remove(_ names: Set<String>) {
+        if names.isEmpty { return }
+        self = JSONObject(unique: members.filter { !names.contains($0.name) })
+    }
+
     private func position(of name: String) -> Int? {
         if let positions { return positions[name] }
         return members.firstIndex { $0.name == name }

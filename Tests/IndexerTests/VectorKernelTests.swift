@@ -89,6 +89,13 @@ import Testing
         }
     }
 
+    @Test func whatIsNoNumberHidesNothingBetter() {
+        var heap = vector_heap_create(2)
+        defer { vector_heap_free(&heap) }
+        for (slot, score) in [Float.nan, 1, 3, .nan, 2].enumerated() { vector_heap_push(&heap, score, UInt32(slot)) }
+        #expect(heap.sorted().map(\.slot) == [2, 4])
+    }
+
     @Test func crc32cIsTheStandardOne() {
         let digits = Array("123456789".utf8)
         #expect(vector_crc32c(0, digits, digits.count) == 0xE306_9283)

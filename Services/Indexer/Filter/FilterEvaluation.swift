@@ -33,11 +33,10 @@ struct FilterEvaluation {
             result.formIntersection(any)
         }
         if let (conditions, count) = filter.minShould {
-            let sets = try conditions.map { try matches($0, in: rows) }
+            var hits = [UInt32](repeating: 0, count: rows.count)
+            for condition in conditions { try matches(condition, in: rows).forEachSlot { hits[$0] += 1 } }
             var enough = Bitmap(count: rows.count)
-            result.forEachSlot { row in
-                if sets.count(where: { $0[row] }) >= count { enough[row] = true }
-            }
+            result.forEachSlot { row in if hits[row] >= count { enough[row] = true } }
             result = enough
         }
     }

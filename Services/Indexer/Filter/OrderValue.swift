@@ -1,7 +1,7 @@
 import WireProtocol
 
 /// What points are ordered by: a number, or a date as microseconds since 1970.
-enum OrderValue: Sendable, Equatable {
+enum OrderValue: Sendable, Hashable {
     case integer(Int64)
     case number(Double)
 

@@ -12,7 +12,7 @@ extension PayloadColumn {
         func counts(_ wanted: PayloadSchema.Index.Kind) -> Bool {
             kind.map { $0 == wanted || !selective.contains($0) } ?? true
         }
-        let parser = try extractor.makeParser()
+        let long = try LongTexts(extractor, in: snapshot)
         return try with(snapshot) { current in
             let state = current
             var best = Smallest<Facet>(limit) { $0.precedes($1, in: state) }
@@ -41,7 +41,7 @@ extension PayloadColumn {
             }
             return best.sorted.map { facet in
                 FacetHit(
-                    value: facet.json(in: state) { longText($0, of: state, in: snapshot, with: parser) },
+                    value: facet.json(in: state) { long.text($0, of: state) },
                     count: facet.count)
             }
         }
@@ -106,20 +106,18 @@ extension PayloadColumn.State {
 extension PayloadColumn.Pairs where Value: Comparable {
     /// How many rows of `mask` have each value; a value that a row has twice counts once.
     fileprivate func tally(in mask: Bitmap) -> [(value: Value, count: Int)] {
-        var found: [Value] = []
-        var (lastRow, first) = (UInt32.max, 0)
-        for (row, value) in zip(rows, values) where row < mask.count && mask[Int(row)] {
-            if row != lastRow { (lastRow, first) = (row, found.count) }
-            if !found[first...].contains(value) { found.append(value) }
-        }
-        found.sort()
+        var found: [(value: Value, row: UInt32)] = []
+        for (row, value) in zip(rows, values) where row < mask.count && mask[Int(row)] { found.append((value, row)) }
+        found.sort { ($0.value, $0.row) < ($1.value, $1.row) }
         var tally: [(value: Value, count: Int)] = []
-        for value in found {
-            if tally.last?.value == value {
-                tally[tally.count - 1].count += 1
-            } else {
+        var lastRow: UInt32?
+        for (value, row) in found {
+            if tally.last?.value != value {
                 tally.append((value, 1))
+            } else if row != lastRow {
+                tally[tally.count - 1].count += 1
             }
+            lastRow = row
         }
         return tally
     }

@@ -33,21 +33,12 @@ extension PayloadColumn {
                 return state.rows(withTexts: accepted, of: rows)
             case .substring(let part):
                 let part = Array(part.utf8)
-                let accepted = try self.texts(of: state, in: snapshot) { Self.contains(part, in: $0) }
+                let accepted = try self.texts(of: state, in: snapshot) { text in
+                    vector_has_bytes(text.baseAddress, text.count, part, part.count) == 1
+                }
                 return state.rows(withTexts: accepted, of: rows)
             }
         }
-    }
-
-    private static func contains(_ part: [UInt8], in text: UnsafeBufferPointer<UInt8>) -> Bool {
-        guard let first = part.first, let base = text.baseAddress else { return part.isEmpty }
-        var from = 0
-        while from + part.count <= text.count {
-            guard let hit = memchr(base + from, Int32(first), text.count - part.count - from + 1) else { return false }
-            if memcmp(hit, part, part.count) == 0 { return true }
-            from = UnsafeRawPointer(base).distance(to: UnsafeRawPointer(hit)) + 1
-        }
-        return false
     }
 
     func emptyRows(of rows: Int, in snapshot: Snapshot) throws -> Bitmap {
@@ -94,10 +85,10 @@ extension PayloadColumn {
     private func wordIndex(_ rule: TextRule, of state: inout State, in snapshot: Snapshot) throws -> WordIndex? {
         var index = state.wordIndex.flatMap { $0.rule == rule ? $0 : nil } ?? WordIndex(rule)
         state.wordIndex = nil
-        let parser = try extractor.makeParser()
+        let long = try LongTexts(extractor, in: snapshot)
         for ordinal in index.texts..<state.dictionary.count where !state.hasTooManyWords {
             if state.dictionary.withText(ordinal, { index.append($0) }) == nil {
-                longText(ordinal, of: state, in: snapshot, with: parser).withUnsafeBufferPointer { index.append($0) }
+                long.text(ordinal, of: state).withUnsafeBufferPointer { index.append($0) }
             }
             state.hasTooManyWords = index.memory > wordLimit
         }
@@ -107,11 +98,10 @@ extension PayloadColumn {
     private func texts(
         of state: State, in snapshot: Snapshot, where test: (UnsafeBufferPointer<UInt8>) -> Bool
     ) throws -> [UInt8] {
-        let parser = try extractor.makeParser()
+        let long = try LongTexts(extractor, in: snapshot)
         return (0..<state.dictionary.count).map { ordinal in
             let isAccepted =
-                state.dictionary.withText(ordinal, test)
-                ?? longText(ordinal, of: state, in: snapshot, with: parser).withUnsafeBufferPointer(test)
+                state.dictionary.withText(ordinal, test) ?? long.text(ordinal, of: state).withUnsafeBufferPointer(test)
             return isAccepted ? 1 : 0
         }
     }

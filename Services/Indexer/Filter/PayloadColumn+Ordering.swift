@@ -21,15 +21,13 @@ extension PayloadColumn {
             return descending ? other < one : one < other
         }
         // The values that the slot at hand has shown.
-        var (slot, shown): (Int, [OrderValue]) = (-1, [])
+        var (slot, shown): (Int, Set<OrderValue>) = (-1, [])
         func insert(_ value: OrderValue, in row: UInt32) {
             let row = Int(row)
             guard row < mask.count, mask[row] else { return }
             if let start, precedes(value, start) { return }
             if row != slot { (slot, shown) = (row, []) }
-            if shown.contains(value) { return }
-            shown.append(value)
-            first.insert(Ordered(slot: row, value: value))
+            if shown.insert(value).inserted { first.insert(Ordered(slot: row, value: value)) }
         }
         return try with(snapshot) { state in
             if kind != .datetime {

@@ -93,18 +93,32 @@ final class PayloadColumn: Sendable {
         if innermost < 0 { state.rows = snapshot.count }
     }
 
-    /// A text that the dictionary does not hold.
-    func longText(
-        _ ordinal: Int, of state: State, in snapshot: Snapshot, with parser: PayloadExtractor.Parser
-    ) -> [UInt8] {
-        var found: [UInt8] = []
-        parser.read(snapshot.view.payload(of: state.dictionary.slot(ofLong: ordinal))) { node in
-            guard case .text(let text) = node, text.count > StringDictionary.longest,
-                state.dictionary.find(text) == UInt32(ordinal)
-            else { return }
-            found = Array(text)
+    /// Texts that the dictionary does not hold, read again from the payloads where they were seen first.
+    final class LongTexts {
+        private let parser: PayloadExtractor.Parser
+        private let snapshot: Snapshot
+        /// Those of the payload that was read last: texts of one payload are asked for one after the other.
+        private var slot: Int?
+        private var texts: [UInt32: [UInt8]] = [:]
+
+        init(_ extractor: PayloadExtractor, in snapshot: Snapshot) throws {
+            parser = try extractor.makeParser()
+            self.snapshot = snapshot
         }
-        return found
+
+        func text(_ ordinal: Int, of state: State) -> [UInt8] {
+            let wanted = state.dictionary.slot(ofLong: ordinal)
+            if slot != wanted {
+                (slot, texts) = (wanted, [:])
+                parser.read(snapshot.view.payload(of: wanted)) { node in
+                    guard case .text(let text) = node, text.count > StringDictionary.longest,
+                        let found = state.dictionary.find(text)
+                    else { return }
+                    texts[found] = Array(text)
+                }
+            }
+            return texts[UInt32(ordinal)] ?? []
+        }
     }
 }
 

@@ -70,6 +70,9 @@ struct PayloadPath: Sendable, Hashable {
         return text
     }
 
+    /// Of a path without further steps.
+    var onlyName: String? { if steps.count == 1, case .member(let name) = steps[0] { name } else { nil } }
+
     /// `a[]` is `a`.
     var withoutLastBrackets: PayloadPath {
         guard steps.count > 1, steps.last == .everyElement else { return self }

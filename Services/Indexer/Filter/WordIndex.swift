@@ -58,7 +58,9 @@ struct WordIndex {
 
     private func hasAll(_ wanted: [Set<UInt32>], in text: Int) -> Bool {
         let own = words[starts[text]..<starts[text + 1]]
-        return wanted.allSatisfy { numbers in own.contains { numbers.contains($0) } }
+        if wanted.count < 8 { return wanted.allSatisfy { numbers in own.contains { numbers.contains($0) } } }
+        let all = Set(own)
+        return wanted.allSatisfy { !$0.isDisjoint(with: all) }
     }
     private func hasPhrase(_ wanted: [Set<UInt32>], in text: Int) -> Bool {
         let (start, end) = (starts[text], starts[text + 1])

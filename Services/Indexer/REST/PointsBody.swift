@@ -85,12 +85,15 @@ struct PointsBody {
             positions[name] = configuration.position(of: name)
         }
         return try points.enumerated().map { index, point in
-            let placed = try point.vectors.map { vector in
+            var placed: [PlacedVector] = []
+            placed.reserveCapacity(point.vectors.count)
+            for vector in point.vectors {
                 guard let position = positions[vector.name] else {
                     throw StoreError.wrongInput(
                         "Not existing vector name error: \(vector.name) (points[\(index)].vector, id \(point.id))")
                 }
-                return PlacedVector(position: position, values: vector.values)
+                placed.removeAll { $0.position == position }  // of members with one name the last counts
+                placed.append(PlacedVector(position: position, values: vector.values))
             }
             return PointChange(id: point.id, effect: effect(point, placed))
         }

@@ -292,9 +292,10 @@ extension QueryReader {
                 mmr.place("diversity"), "value \(diversity) invalid, must be from 0.0 to 1.0")
         }
         let candidates = try mmr.count("candidates_limit", from: 0)
-        if let candidates, candidates > 16_384 {
+        if let candidates, candidates > Diversity.maximumCandidates {
             throw RequestError.validation(
-                mmr.place("candidates_limit"), "value \(candidates) invalid, must be 16384 or smaller")
+                mmr.place("candidates_limit"),
+                "value \(candidates) invalid, must be \(Diversity.maximumCandidates) or smaller")
         }
         return .diverse(target, diversity: diversity, candidates: candidates)
     }

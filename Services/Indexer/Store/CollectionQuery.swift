@@ -95,7 +95,13 @@ struct CollectionQuery: Sendable {
         case nil: return byID(mask, limit)
         case .nearest(let target)?: return try await nearest(target, level, mask, limit)
         case .diverse(let target, let diversity, let candidates)?:
-            let found = try await nearest(target, level, mask, min(candidates ?? limit, snapshot.liveCount))
+            let wanted = min(candidates ?? limit, snapshot.liveCount)
+            // Each that is chosen is compared with all that are left.
+            guard wanted <= Diversity.maximumCandidates else {
+                throw StoreError.wrongInput(
+                    "mmr chooses among at most \(Diversity.maximumCandidates) candidates: set candidates_limit")
+            }
+            let found = try await nearest(target, level, mask, wanted)
             return try diverse(found, target, level, diversity, limit)
         case .recommend(let positive, let negative, .averageVector)?:
             return try await nearest(.values(try average(positive, negative, level)), level, mask, limit)

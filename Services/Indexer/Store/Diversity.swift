@@ -3,6 +3,9 @@ import CVectorKernel
 /// Maximal marginal relevance: again and again the candidate that is near the query, and unlike those chosen before it.
 /// Source: `_mmr` of the client's in-memory engine, which follows Qdrant's order of ties.
 struct Diversity {
+    /// Source: `Mmr` of `qdrant-openapi.json`.
+    static let maximumCandidates = 16_384
+
     var diversity: Float
     /// How like each other two candidates are, and how near one is to the query: larger is more.
     var similarity: (_ candidate: Int, _ other: Int) -> Float

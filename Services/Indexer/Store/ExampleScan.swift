@@ -13,8 +13,8 @@ struct ExampleScan: Sendable {
     func best(
         _ wanted: Int, like examples: [[Float]], _ vector: CollectionConfiguration.Vector, pool: ScanPool
     ) async -> [vector_candidate] {
-        await best(wanted, examples.count, pool) { block in
-            let rows = snapshot.view.blocks[block].dense(vector.position).floats
+        await best(wanted, examples.count, Block.slots, pool) { part in
+            let rows = snapshot.view.blocks[part.lowerBound >> Block.shift].dense(vector.position).floats
             return { row, similarities in
                 for (index, example) in examples.enumerated() {
                     similarities[index] = vector_score(
@@ -28,13 +28,14 @@ struct ExampleScan: Sendable {
     func best(
         _ wanted: Int, like examples: [SparseScan.Lists], pool: ScanPool
     ) async -> [vector_candidate] {
-        await best(wanted, examples.count, pool) { block in
-            let first = block * Block.slots
+        var rows = Block.slots
+        while rows > 64, rows * examples.count > Self.similaritiesAtOnce { rows /= 2 }
+        return await best(wanted, examples.count, rows, pool) { part in
             let scores = examples.map { lists in
-                var scores = [Float](repeating: 0, count: Block.slots)
+                var scores = [Float](repeating: 0, count: part.count)
                 sparse_scores(
-                    lists.postings, lists.weights, lists.postings.count, UInt32(first),
-                    UInt32(min(first + Block.slots, snapshot.count)), &scores)
+                    lists.postings, lists.weights, lists.postings.count, UInt32(part.lowerBound),
+                    UInt32(part.upperBound), &scores)
                 return scores
             }
             return { row, similarities in
@@ -43,18 +44,24 @@ struct ExampleScan: Sendable {
         }
     }
 
+    /// Of sparse vectors a thread holds so many, however many examples there are.
+    private static let similaritiesAtOnce = 4 << 20
+
+    /// `rows`: so many slots at a time are asked of `open`; a power of two, at most a block.
     private func best(
-        _ wanted: Int, _ count: Int, _ pool: ScanPool, _ open: @escaping @Sendable (_ block: Int) -> Similarities
+        _ wanted: Int, _ count: Int, _ rows: Int, _ pool: ScanPool,
+        _ open: @escaping @Sendable (_ slots: Range<Int>) -> Similarities
     ) async -> [vector_candidate] {
-        let blocks = (snapshot.count + Block.slots - 1) / Block.slots
-        guard wanted > 0, blocks > 0 else { return [] }
-        let parts = await pool.map(pool.slices(of: blocks)) { part in
+        let pieces = (snapshot.count + rows - 1) / rows
+        guard wanted > 0, pieces > 0 else { return [] }
+        let parts = await pool.map(pool.slices(of: pieces)) { part in
             var best = BestPoints(wanted, of: snapshot)
             withUnsafeTemporaryAllocation(of: Float.self, capacity: count) { similarities in
-                for block in part {
-                    let compare = open(block)
-                    mask.forEachSlot(in: block * Block.slots..<min((block + 1) * Block.slots, snapshot.count)) { slot in
-                        compare(slot & (Block.slots - 1), similarities)
+                for piece in part {
+                    let slots = piece * rows..<min((piece + 1) * rows, snapshot.count)
+                    let compare = open(slots)
+                    mask.forEachSlot(in: slots) { slot in
+                        compare(slot - slots.lowerBound, similarities)
                         best.offer(scoring.score(UnsafeBufferPointer(similarities)), UInt32(slot))
                     }
                 }

@@ -121,6 +121,7 @@ struct GroupSearch {
     /// The groups of a hit.
     private func keys(of hit: Hit) -> [Key] {
         var keys: [Key] = []
+        var seen = Set<Key>()
         var isUngrouped = false
         parser.read(query.snapshot.view.payload(of: hit.slot)) { node in
             let key: Key
@@ -133,7 +134,7 @@ struct GroupSearch {
                 isUngrouped = true
                 return
             }
-            if !keys.contains(key) { keys.append(key) }
+            if seen.insert(key).inserted { keys.append(key) }
         }
         return isUngrouped ? [] : keys
     }

@@ -5,7 +5,8 @@ extension Payload {
     /// Members are added or replaced; a null takes one away.
     static func merging(_ members: JSONObject, into payload: JSONObject) -> JSONObject {
         var merged = payload
-        for member in members.members { merged[member.name] = member.value.nonNull }
+        for member in members.members where !member.value.isNull { merged[member.name] = member.value }
+        merged.remove(Set(members.members.filter(\.value.isNull).map(\.name)))
         return merged
     }
 
@@ -36,7 +37,11 @@ extension Payload {
 
     /// Takes away what the paths name. A single element of a list stays: taking it away twice would take two.
     static func deleting(_ paths: [PayloadPath], from payload: JSONObject) -> JSONObject {
-        paths.reduce(into: payload) { $0 = deleting($1.steps[...], from: .object($0)).object ?? $0 }
+        var left = payload
+        left.remove(Set(paths.compactMap(\.onlyName)))
+        return paths.filter { $0.steps.count > 1 }.reduce(into: left) {
+            $0 = deleting($1.steps[...], from: .object($0)).object ?? $0
+        }
     }
 
     private static func deleting(_ steps: ArraySlice<PayloadPath.Step>, from value: JSONValue) -> JSONValue {

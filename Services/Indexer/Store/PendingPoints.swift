@@ -4,9 +4,10 @@ struct PendingPoints {
     /// Where changed points are; `nil`: deleted.
     private var changed: [PointID: Int?] = [:]
     private var placements: [PointIndex.Placement] = []
-    /// The index's moment with the first `shown` placements.
+    /// The index's moment with the first `shown` placements, and where the points of these are in it.
     private var snapshot: Snapshot?
     private var shown = 0
+    private var shownSlots: [PointID: Int?] = [:]
 
     init(_ index: PointIndex) { self.index = index }
 
@@ -27,13 +28,13 @@ struct PendingPoints {
     ) {
         if placements.isEmpty { return index.snapshot(locating: ids) }
         var moment = snapshot ?? index.snapshot
+        snapshot = nil  // so that `moment` is changed in place
         moment.grow(to: segment.count, segment.view)
-        var old: [PointID: Int] = index.snapshot(locating: placements.map(\.id)).slots
-        for placement in placements[..<shown] { old[placement.id] = placement.slot }
-        for placement in placements[shown...] {
-            if let slot = old[placement.id] { moment.clear(slot) }
+        let new = placements[shown...]
+        for (placement, stored) in zip(new, index.slots(of: new.map(\.id))) {
+            if let slot = shownSlots[placement.id] ?? stored { moment.clear(slot) }
             if let slot = placement.slot { moment.show(slot, vectors: placement.vectors) }
-            old[placement.id] = placement.slot
+            shownSlots[placement.id] = .some(placement.slot)
         }
         shown = placements.count
         snapshot = moment

@@ -1,4 +1,5 @@
 import CVectorKernel
+import FastJSON
 import WireProtocol
 
 /// Turns an update into changes of single points, with nothing left to look up.
@@ -78,6 +79,10 @@ struct UpdateResolver {
             return { view, slot in .payload(try Self.bytes(of: payload, view.slot(slot))) }
         case .setPayload(let members, nil): return rewriting { Payload.merging(members, into: $0) }
         case .setPayload(let members, let path?):
+            // What is nested deeper could not be read again.
+            guard path.steps.count + Self.depth(.object(members)) < JSONReader.defaultMaximumDepth else {
+                throw StoreError.wrongInput("payload: nested \(JSONReader.defaultMaximumDepth) levels deep or deeper at its key")
+            }
             return rewriting { Payload.merging(members, at: path, into: $0) }
         case .deletePayloadKeys(let paths): return rewriting { Payload.deleting(paths, from: $0) }
         case .deleteVectors(let wanted):
@@ -89,6 +94,15 @@ struct UpdateResolver {
                 mask |= 1 << UInt64(position)
             }
             return { _, _ in .dropVectors(mask) }
+        }
+    }
+
+    /// Levels of objects and lists.
+    private static func depth(_ value: JSONValue) -> Int {
+        switch value {
+        case .object(let object): 1 + (object.members.map { depth($0.value) }.max() ?? 0)
+        case .array(let values): 1 + (values.map(depth).max() ?? 0)
+        default: 0
         }
     }
 

@@ -62,6 +62,7 @@ typedef struct {
 } vector_heap;
 vector_heap vector_heap_create(uint32_t capacity, const vector_slot *const *blocks, size_t block_count, uint32_t block_shift);
 void vector_heap_free(vector_heap *heap);
+/* No number is worse than every number. */
 void vector_heap_push(vector_heap *heap, float score, uint32_t slot);
 /* Best first; afterwards it is a sorted list, no heap. */
 void vector_heap_sort(vector_heap *heap);
@@ -87,6 +88,9 @@ ptrdiff_t vector_find_number(const uint32_t *values, ptrdiff_t n, uint32_t wante
                              ptrdiff_t capacity);
 ptrdiff_t vector_find_flagged(const uint32_t *values, ptrdiff_t n, const uint8_t *flags, ptrdiff_t from, ptrdiff_t *positions,
                               ptrdiff_t capacity);
+
+/* 1 where `part` stands somewhere in `text`; the time is that of their lengths' sum. */
+int vector_has_bytes(const uint8_t *text, size_t n, const uint8_t *part, size_t part_length);
 
 /* An inverted index of sparse vectors. One writer adds slots in ascending order; `sparse_index_add` and `sparse_index_find` exclude each
    other (the caller's lock), what was found is read without it. */
