@@ -90,10 +90,15 @@ import Testing
     }
 
     @Test func whatIsNoNumberHidesNothingBetter() {
-        var heap = vector_heap_create(2)
-        defer { vector_heap_free(&heap) }
-        for (slot, score) in [Float.nan, 1, 3, .nan, 2].enumerated() { vector_heap_push(&heap, score, UInt32(slot)) }
-        #expect(heap.sorted().map(\.slot) == [2, 4])
+        let scores: [Float] = [.nan, 1, 3, .nan, 2]
+        let records = scores.indices.map { PointID(number: UInt64($0)).slot }
+        records.withUnsafeBufferPointer { records in
+            var heap = vector_heap_create(2, [records.baseAddress], 1, 31)
+            defer { vector_heap_free(&heap) }
+            for (slot, score) in scores.enumerated() { vector_heap_push(&heap, score, UInt32(slot)) }
+            vector_heap_sort(&heap)
+            #expect(UnsafeBufferPointer(start: heap.items, count: Int(heap.count)).map(\.slot) == [2, 4])
+        }
     }
 
     @Test func crc32cIsTheStandardOne() {
