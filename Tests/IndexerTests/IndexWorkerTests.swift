@@ -7,13 +7,13 @@ import Postgres
 import Redis
 import Resilience
 import ServiceRuntime
-import SyncJobs
 import TestServers
 import Testing
 import WireProtocol
 import WorkQueue
 
 @testable import Indexer
+@testable import SyncJobs
 
 /// The worker over a real PostgreSQL, a real Redis and a real store.
 struct IndexWorkerTests {
@@ -304,6 +304,28 @@ struct IndexWorkerTests {
         let id = VectorPoint.id(datasourceID: "d", key: "k")
         #expect(id == VectorPoint.id(datasourceID: "d", key: "k") && id != VectorPoint.id(datasourceID: "d", key: "k2"))
         #expect(id.text.dropFirst(14).first == "5")  // UUID version
+    }
+
+    /// A vector's position is none in the list of vectors.
+    @Test func recordsFindTheirVectorsAfterOthersCameAndWent() throws {
+        var configuration = CollectionConfiguration(
+            vectors: [
+                .init(name: "image", size: 9, distance: .dot), .init(name: "text", size: 2, distance: .dot),
+            ], sparseVectors: [.init(name: "lexical", idf: true)])
+        try configuration.removeVector("image")
+        for name in ["a", "b", "c"] { try configuration.addVector(name, JSONObject([("dense", ["size": 5, "distance": "Dot"])])) }
+        var record = Self.record("k", "t", #"{"title":"lamp"}"#)
+        record.vector = [1, 0]
+        let change = RecordChange(
+            operation: .upsert, collection: "c", datasourceID: "d",
+            space: Self.space, record: record, batchID: 1)
+        let changes = try VectorPoint.changes(
+            change, in: configuration, checker: PayloadChecker(), analyzer: LexicalAnalyzer())
+        guard case .upsert(let vectors, _)? = changes.first?.effect else {
+            Issue.record("no upsert")
+            return
+        }
+        #expect(vectors.map(\.position) == [1, 2])
     }
 
     @Test func collectionsOfDatasourcesTakeNoWritesFromOutside() async throws {

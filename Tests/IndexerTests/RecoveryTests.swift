@@ -269,6 +269,15 @@ struct RecoveryTests {
         #expect(throws: StoreError.self) { try folder.open() }
     }
 
+    /// As somebody restores a backup beside what is there.
+    @Test func aCollectionThatIsThereTwiceIsRefused() async throws {
+        _ = try await fiveRequests()
+        let own = try folder.collection
+        try FileManager.default.copyItem(atPath: own, toPath: own + "-restored")
+        let error = #expect(throws: StoreError.self) { try folder.open() }
+        #expect(error?.description.contains(own + "-restored") == true)
+    }
+
     /// As a deletion that was cut off before the list of aliases was saved.
     @Test func anAliasWithoutItsCollectionIsForgotten() async throws {
         do {

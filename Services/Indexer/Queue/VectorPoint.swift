@@ -83,10 +83,11 @@ enum VectorPoint {
             guard let position = configuration.position(of: wordsName) else { return [stored] }
             return [stored, PointChange(id: id, effect: words.map { .vectors([$0]) } ?? .dropVectors(1 << position))]
         }
-        guard let position = configuration.position(of: vectorName) ?? configuration.position(of: "") else {
+        guard let position = configuration.position(of: vectorName) ?? configuration.position(of: ""),
+            let size = configuration.vector(at: position)?.size
+        else {
             throw RecordRefusal("collection_mismatch", "the collection has no vector \"\(vectorName)\"")
         }
-        let size = configuration.vectors[position].size
         guard record.vector.count == size else {
             throw RecordRefusal(
                 "vector_invalid", "the vector has \(record.vector.count) numbers, the collection's \(size)")
@@ -102,9 +103,8 @@ enum VectorPoint {
     private static func words(
         of record: ProcessedRecord, in configuration: CollectionConfiguration, analyzer: LexicalAnalyzer
     ) throws(RecordRefusal) -> PlacedVector? {
-        guard let position = configuration.position(of: wordsName), position >= configuration.vectors.count else {
-            return nil
-        }
+        guard let position = configuration.position(of: wordsName), configuration.sparseVector(at: position) != nil
+        else { return nil }
         let terms: LexicalAnalyzer.Terms
         do {
             terms = try analyzer.terms(key: record.key, payload: record.payload)

@@ -58,7 +58,10 @@ final class EmbeddedStore: VectorStore {
             }
             let started = ContinuousClock.now
             let collection = try EmbeddedCollection(folder: "\(parent)/\(name)", surroundings)
-            catalogue.collections[collection.name] = collection
+            if let other = catalogue.collections.updateValue(collection, forKey: collection.name) {
+                throw StoreError.inputOutput(
+                    "\(other.folder) and \(collection.folder) are both collection `\(collection.name)`: move one of them away")
+            }
             surroundings.log.info(
                 "collection.opened",
                 [
