@@ -19,9 +19,11 @@ enum DataHarvester {
             let pool = PostgresPool(configuration.database, service: "data-harvester", metrics: metrics, log: log)
             let migrators = [datasourcesMigrator(pool: pool), syncJobsMigrator(pool: pool)]
             if let command { return try await command.run(migrators) }
-            for migrator in migrators { try await migrator.up() }
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)
-            try await checkQueuePolicy(of: redis, log: log)
+            try await preparing(log: log) {
+                for migrator in migrators { try await migrator.up() }
+                try await checkQueuePolicy(of: redis, log: log)
+            }
             await health.add(pool)
             await health.add(redis)
 

@@ -19,10 +19,11 @@ enum Orchestrator {
             let pool = PostgresPool(configuration.database, service: "orchestrator", metrics: metrics, log: log)
             let migrators = OrchestratorParts.migrators(pool: pool)
             if let command { return try await command.run(migrators) }
-            for migrator in migrators { _ = try await migrator.up() }
-
             let redis = RedisConnection(url: configuration.service.redisURL, log: log)
-            try await checkQueuePolicy(of: redis, log: log)
+            try await preparing(log: log) {
+                for migrator in migrators { try await migrator.up() }
+                try await checkQueuePolicy(of: redis, log: log)
+            }
             let parts = OrchestratorParts(configuration, pool: pool, redis: redis, metrics: metrics, log: log)
             if let key = try await parts.keys.bootstrap(preset: configuration.adminAPIKey) { parts.show(firstKey: key) }
             try await serve(

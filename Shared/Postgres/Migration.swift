@@ -1,3 +1,5 @@
+import ServiceRuntime
+
 /// One numbered step of a module's tables, with its way back.
 package struct Migration: Sendable, Equatable {
     package var number: Int
@@ -21,12 +23,14 @@ package struct Migration: Sendable, Equatable {
     }
 }
 
-package enum MigrationError: Error, Equatable, CustomStringConvertible {
+package enum MigrationError: RetryableError, Equatable, CustomStringConvertible {
     /// The file is not the one that was applied: a change needs a new number.
     case changed(module: String, number: Int, name: String)
     /// Applied by a newer program; this one has no way back from it.
     case unknown(module: String, number: Int, name: String)
     case failed(module: String, number: Int, name: String, reason: PostgresError)
+
+    package var isRetryable: Bool { if case .failed(_, _, _, let reason) = self { reason.isRetryable } else { false } }
 
     package var description: String {
         switch self {

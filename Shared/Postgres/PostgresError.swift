@@ -1,6 +1,8 @@
+import ServiceRuntime
+
 /// Why a statement or a connection failed. Texts come from the server or the client library; neither repeats a password,
 /// and details that could hold a row's values are left out.
-package enum PostgresError: Error, Equatable {
+package enum PostgresError: RetryableError, Equatable {
     /// No session could be opened: refused, unknown host, no answer in time.
     case connectionFailed(reason: String)
     /// The session ended under the statement. Whether a commit took effect is unknown.

@@ -1,5 +1,7 @@
+import ServiceRuntime
+
 /// What can go wrong with Redis. No description holds a password, a URL with one, or an argument of a command.
-package enum RedisError: Error, Equatable {
+package enum RedisError: RetryableError, Equatable {
     case invalidURL(reason: String)
     /// The command was never sent.
     case connectionFailed(reason: String)

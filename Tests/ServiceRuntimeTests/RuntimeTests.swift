@@ -147,3 +147,28 @@ struct BlockingExecutorTests {
         }
     }
 }
+
+struct PreparingTests {
+    private struct Away: RetryableError { var isRetryable: Bool }
+
+    @Test func isTriedAgainWhileAServerIsAway() async throws {
+        var tries = 0
+        try await preparing(log: .silent, interval: .milliseconds(1)) {
+            tries += 1
+            if tries < 3 { throw Away(isRetryable: true) }
+        }
+        #expect(tries == 3)
+    }
+
+    @Test(arguments: [(false, Duration.seconds(60)), (true, .zero)])
+    func endsWithWhatAnotherTryDoesNotHelpAgainst(isRetryable: Bool, limit: Duration) async {
+        var tries = 0
+        await #expect(throws: Away.self) {
+            try await preparing(log: .silent, limit: limit) {
+                tries += 1
+                throw Away(isRetryable: isRetryable)
+            }
+        }
+        #expect(tries == 1)
+    }
+}

@@ -30,10 +30,12 @@ struct IndexQueue: Sendable {
     /// The tables it uses.
     var migrators: [Migrator] { [syncJobsMigrator(pool: pool), datasourcesMigrator(pool: pool)] }
 
-    /// Migrates; refuses a Redis that evicts.
+    /// Migrates; refuses a Redis that evicts. Waits for both servers.
     func prepare() async throws {
-        for migrator in migrators { try await migrator.up() }
-        try await checkQueuePolicy(of: redis, log: log)
+        try await preparing(log: log) {
+            for migrator in migrators { try await migrator.up() }
+            try await checkQueuePolicy(of: redis, log: log)
+        }
     }
 
     func add(to health: HealthChecks) async {
