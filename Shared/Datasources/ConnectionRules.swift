@@ -17,6 +17,8 @@ struct ConnectionRules {
         }
     }
 
+    private static let tlsModes = ["disable", "prefer", "require", "verify-ca", "verify-full"]
+
     func check(_ config: JSONObject, query: String?, _ reader: inout DraftReader) {
         for name in config.names where !allowed.contains(name) {
             reader.refuse(
@@ -49,7 +51,7 @@ struct ConnectionRules {
     private func checkDatabase(_ config: JSONObject, _ reader: inout DraftReader) {
         if config["url"]?.isNull ?? true {
             if let host = text(config, "host", &reader, required: true),
-                host.contains(where: { "/,; '\\".contains($0) })
+                host.contains(where: { "/,;'\\".contains($0) || $0.isWhitespace })
             {
                 reader.refuse("connectionConfig.host", "must be one host name or address")
             }
@@ -64,6 +66,14 @@ struct ConnectionRules {
             {
                 reader.refuse("connectionConfig.url", "must look like \(schemes[0])://user:password@host/database")
             }
+            for item in parts?.queryItems ?? [] {
+                if item.name != "sslmode" {
+                    reader.refuse("connectionConfig.url", "must have no parameter but sslmode")
+                } else if !Self.tlsModes.contains(item.value ?? "") {
+                    reader.refuse(
+                        "connectionConfig.url", "sslmode must be one of \(Self.tlsModes.joined(separator: ", "))")
+                }
+            }
             for name in ["host", "port", "database", "user"] where !(config[name]?.isNull ?? true) {
                 reader.refuse("connectionConfig.\(name)", "is in the url already: give one of both")
             }
@@ -72,10 +82,10 @@ struct ConnectionRules {
         _ = reader.optionalText(config["password"], "connectionConfig.password", maximum: 4000)
         switch config["tls"] {
         case nil, .null, .bool: break
-        case .string(let mode) where ["disable", "prefer", "require", "verify-ca", "verify-full"].contains(mode): break
+        case .string(let mode) where Self.tlsModes.contains(mode): break
         default:
             reader.refuse(
-                "connectionConfig.tls", "must be true, false, disable, prefer, require, verify-ca or verify-full")
+                "connectionConfig.tls", "must be true, false or one of \(Self.tlsModes.joined(separator: ", "))")
         }
     }
 

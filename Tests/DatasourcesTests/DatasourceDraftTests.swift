@@ -89,6 +89,15 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
         #expect(problems(draftBody(["queryTemplate": nil, "connectionConfig": table])).isEmpty)
     }
 
+    @Test(arguments: ["sslmode=sometimes", "sslmode", "options=-c%20x"])
+    func anAddressHasNoParameterThatNobodyReads(parameter: String) {
+        func address(_ parameters: String) -> [String] {
+            problems(draftBody(["connectionConfig": ["url": .string("postgresql://u:p@h/d" + parameters)]]))
+        }
+        #expect(address("?" + parameter) == ["connectionConfig.url"])
+        #expect(address("?sslmode=require").isEmpty && address("").isEmpty)
+    }
+
     @Test func namesOfFieldsThatAreTheSuitesOwnAreRefused() {
         #expect(
             problems(draftBody(["fieldMapping": ["id": "sku", "title": "name", "brand": "b", "_key": "x"]])) == [
