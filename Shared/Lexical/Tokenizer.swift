@@ -317,6 +317,50 @@ struct Tokenizer {
 
     /// Letters and digits without a separator: `12mm`, `m8x40`, `iphone8`, `c4872a`.
     private mutating func mixed(_ atom: Atom, _ role: Role, _ sink: inout some Sink) {
+        var (atom, role) = (atom, role)
+        var runs = runs(of: atom)[...]
+        func isDigits(_ run: Range<Int>) -> Bool { (48...57).contains(folded[run.lowerBound]) }
+        // A crossing takes the part before it off; a text may be nothing but crossings.
+        while true {
+            let (first, second) = (runs.startIndex, runs.startIndex + 1)
+            if runs.count == 2, isDigits(runs[first]), runs[second].count <= Units.longest,
+                let unit = Units.canonical[Array(folded[runs[second]])]
+            {
+                whole(runs[first], .part, at: atom.place, &sink)
+                return measure(unit: unit, to: atom.place.upperBound, &sink)
+            }
+            if atom.end - atom.start <= Self.longestTerm {
+                folded.withUnsafeBufferPointer {
+                    sink.code(UnsafeBufferPointer(rebasing: $0[atom.start..<atom.end]), role, at: atom.place)
+                }
+            }
+            // `m8x40`, `1920x1080`, `2x32gb`
+            let cross = runs.indices.dropFirst().dropLast().first {
+                runs[$0].count == 1 && folded[runs[$0].lowerBound] == UInt8(ascii: "x")
+                    && isDigits(runs[$0 - 1]) && isDigits(runs[$0 + 1])
+            }
+            guard let cross else { break }
+            var left = atom
+            left.end = runs[cross].lowerBound
+            left.hasLetters = left.start < runs[cross - 1].lowerBound
+            single(left, .part, &sink)
+            number.removeAll(keepingCapacity: true)
+            atom.start = runs[cross].upperBound
+            runs = runs[(cross + 1)...]
+            role = .part
+            if runs.count == 1 { return whole(runs[cross + 1], .part, at: atom.place, &sink) }
+        }
+        let hasWord = runs.contains { !isDigits($0) && $0.count >= 3 }
+        for run in runs where isDigits(run) ? run.count >= 3 || hasWord && runs.count == 2 : run.count >= 3 {
+            var part = atom
+            (part.start, part.end) = (run.lowerBound, run.upperBound)
+            if isDigits(run) { whole(run, .part, at: atom.place, &sink) } else { word(part, .part, &sink) }
+        }
+        number.removeAll(keepingCapacity: true)
+    }
+
+    /// Of digits and of letters, in turns.
+    private func runs(of atom: Atom) -> [Range<Int>] {
         var runs: [Range<Int>] = []
         for index in atom.start..<atom.end {
             let isDigit = (48...57).contains(folded[index])
@@ -326,38 +370,6 @@ struct Tokenizer {
                 runs.append(index..<(index + 1))
             }
         }
-        func isDigits(_ run: Range<Int>) -> Bool { (48...57).contains(folded[run.lowerBound]) }
-        if runs.count == 2, isDigits(runs[0]), runs[1].count <= Units.longest,
-            let unit = Units.canonical[Array(folded[runs[1]])]
-        {
-            whole(runs[0], .part, at: atom.place, &sink)
-            return measure(unit: unit, to: atom.place.upperBound, &sink)
-        }
-        if atom.end - atom.start <= Self.longestTerm {
-            folded.withUnsafeBufferPointer {
-                sink.code(UnsafeBufferPointer(rebasing: $0[atom.start..<atom.end]), role, at: atom.place)
-            }
-        }
-        if let cross = runs.indices.dropFirst().dropLast().first(where: {
-            runs[$0].count == 1 && folded[runs[$0].lowerBound] == UInt8(ascii: "x")
-                && isDigits(runs[$0 - 1]) && isDigits(runs[$0 + 1])
-        }) {
-            // `m8x40`, `1920x1080`, `2x32gb`
-            var (left, right) = (atom, atom)
-            left.end = runs[cross].lowerBound
-            left.hasLetters = left.start < runs[cross - 1].lowerBound
-            right.start = runs[cross].upperBound
-            right.hasLetters = runs[cross + 1].upperBound < right.end
-            single(left, .part, &sink)
-            single(right, .part, &sink)
-            return
-        }
-        let hasWord = runs.contains { !isDigits($0) && $0.count >= 3 }
-        for run in runs where isDigits(run) ? run.count >= 3 || hasWord && runs.count == 2 : run.count >= 3 {
-            var part = atom
-            (part.start, part.end) = (run.lowerBound, run.upperBound)
-            if isDigits(run) { whole(run, .part, at: atom.place, &sink) } else { word(part, .part, &sink) }
-        }
-        number.removeAll(keepingCapacity: true)
+        return runs
     }
 }

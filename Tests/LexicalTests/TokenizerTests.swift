@@ -76,4 +76,12 @@ struct TokenizerTests {
         #expect(Collector.tokens(String(repeating: "a", count: 1000)).count == Tokenizer.longestTerm)
         #expect(Collector.tokens(String(repeating: "a1-", count: 400)).contains("a1"))
     }
+
+    @Test func aCodeWithoutEndIsReadOnASmallStack() async {
+        // As deep as it is long it would be the end of an event loop's thread.
+        let text = String(repeating: "1x", count: 200_000) + "7"
+        let tokens = await Task.detached { Collector.tokens(text) }.value
+        #expect(tokens.hasPrefix("[1] [1]"))
+        #expect(tokens.hasSuffix("[1x1x7] [1] [1x7] [1] [7]"))
+    }
 }
