@@ -120,6 +120,37 @@ struct TransferTests {
         #expect(try await content(of: target.store, "shop") == content(of: source.store, "products@1"))
     }
 
+    @Test func whatIsReplacedUnderAnAliasIsTheCollectionBehindIt() async throws {
+        try await fill(20)
+        let path = "\(folder.path)/points.jsonl"
+        try await run("export", "products", path, "--url", source.url)
+        try await target.store.createCollection("shelf@3", .unnamed(1))
+        try await target.store.write([.upsert(1, [1]), .upsert(1000, [1])], to: "shelf@3")
+        try await target.store.changeAliases([.create(alias: "shelf", collection: "shelf@3")])
+        let said = Said()
+        try await run(
+            "import", path, "shelf", "--replace", "--url", target.url, "--api-key", "key of the target", said: said)
+        #expect(said.lines.last == "imported 20 points into shelf@3")
+        #expect(try await content(of: target.store, "shelf") == content(of: source.store, "products@1"))
+        try await target.store.write([.upsert(1000, [1, 0, 0])], to: "shelf")
+        try await run("copy", "products", target.url, "--as", "shelf", "--replace", "--url", source.url)
+        #expect(target.store.collectionNames() == ["shelf@3"])
+        #expect(try await content(of: target.store, "shelf") == content(of: source.store, "products@1"))
+    }
+
+    @Test(arguments: ["products", "products@1"])
+    func aCollectionIsNotReplacedByItself(name: String) async throws {
+        try await fill(20)
+        try await source.store.updateCollection("products@1", ["metadata": ["suite_incarnation": "a"]])
+        for url in [source.url, source.url + "/", source.url.replacing("127.0.0.1", with: "localhost")] {
+            let error = await #expect(throws: TransferError.self) {
+                try await run("copy", name, url, "--replace", "--url", source.url, "--api-key", "key of the source")
+            }
+            #expect(error?.description.contains("itself") == true, "\(error?.description ?? "none")")
+            #expect(try await source.store.collection("products").points == 20)
+        }
+    }
+
     @Test func aCollectionWithOtherVectorsIsLeftAlone() async throws {
         try await fill(10)
         try await target.store.createCollection("products@1", .unnamed(4))
@@ -199,6 +230,7 @@ struct TransferTests {
     @Test(arguments: [
         ["export", "c"], ["export"], ["import"], ["import", "a", "b", "c"], ["copy", "c"], ["copy", "c", "ftp://x"],
         ["export", "c", "f", "--as", "d"], ["copy", "c", "http://x", "--as"], ["export", "c", "f", "--url", "x"],
+        ["import", "f", "--replace=no"],
     ])
     func aWrongCommandLineIsRefused(words: [String]) {
         let error = #expect(throws: TransferCommand.WrongUsage.self) { try TransferCommand(words, Environment([:])) }

@@ -227,6 +227,11 @@ struct QdrantCollection: Sendable {
 
     private var metadata: JSONObject { info["config"]?["metadata"]?.object ?? JSONObject() }
     var incarnation: String? { metadata[QdrantStore.incarnationKey]?.string }
+    /// Whether these are two answers about one collection. A copy has marks of its own.
+    func isSame(as other: QdrantCollection) -> Bool {
+        let (made, otherMade) = (info["created_at"]?.string, other.info["created_at"]?.string)
+        return incarnation != nil && incarnation == other.incarnation || made != nil && made == otherMade
+    }
     var points: Int { Int(info["points_count"]?.integer ?? 0) }
 
     /// Field to `{"data_type", "params"}`.

@@ -7,7 +7,7 @@ import WireProtocol
 struct CollectionCopy: Sendable {
     let source: CollectionReader
     let target: QdrantConnection
-    /// `nil`: the collection's own name, and its aliases with it.
+    /// `nil`: the collection's own name, and its aliases with it. An alias of the target means the collection behind it.
     let name: String?
     var replaces = false
     /// Points that are read from both sides at the end.
@@ -22,7 +22,10 @@ struct CollectionCopy: Sendable {
     func run(progress: TransferProgress) async throws -> Outcome {
         let information = try await source.information()
         let (physical, aliases) = try await source.names()
-        let upload = PointsUpload(qdrant: target, collection: name ?? physical, replaces: replaces)
+        let wanted = CollectionReader(qdrant: target, name: name ?? physical)
+        let upload = PointsUpload(
+            qdrant: target, collection: try await wanted.names().physical, replaces: replaces)
+        if replaces { try await refuseItself(information, physical, as: upload.collection) }
         try await upload.prepare(information.request, payloadSchema: information.payloadSchema)
         progress.begin(try await source.count())
         var sample = Sample(size: samples)
@@ -44,6 +47,20 @@ struct CollectionCopy: Sendable {
         let count = try await check(sample.ids, in: upload.collection)
         let moved = name == nil ? try await upload.setAliases(aliases, moving: true) : []
         return Outcome(collection: upload.collection, points: count, aliases: moved)
+    }
+
+    /// To be replaced the copy would be deleted first: two addresses may be one place.
+    private func refuseItself(_ original: QdrantCollection, _ physical: String, as copy: String) async throws {
+        var isItself = source.qdrant.url == target.url && physical == copy
+        do {
+            let existing = try await CollectionReader(qdrant: target, name: copy).information()
+            isItself = isItself || original.isSame(as: existing)
+        } catch StoreError.collectionNotFound {}
+        if isItself {
+            throw TransferError(
+                "\(target.url) has \(copy) from where it is to be read: a collection is not replaced by itself. Say with --url where the original is"
+            )
+        }
     }
 
     /// One, unless the points of a page are much longer than those before.

@@ -19,7 +19,8 @@ struct PointsImport: Sendable {
     ) {
         guard let first = try reader.next() else { throw TransferError("line 1 is missing: the file is empty") }
         let header = try PointsFileHeader(try Self.json(first, line: 1))
-        let name = collection ?? header.collection
+        let wanted = CollectionReader(qdrant: qdrant, name: collection ?? header.collection)
+        let name = try await wanted.names().physical
         var upload = PointsUpload(qdrant: qdrant, collection: name, replaces: replaces)
         try await upload.prepare(header.configuration, payloadSchema: header.payloadSchema)
         // A collection with what this program does not know (multivectors) is checked by its server alone.

@@ -5,6 +5,7 @@ import WireProtocol
 /// Points are written whole: doing it again changes nothing.
 struct PointsUpload: Sendable {
     let qdrant: QdrantConnection
+    /// Its own name: an alias is not what is made or deleted (`CollectionReader.names`).
     let collection: String
     /// The collection is made anew, under its aliases. What somebody else stores in it meanwhile is newer, and stays.
     var replaces = false

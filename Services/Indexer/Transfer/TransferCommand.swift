@@ -50,7 +50,8 @@ enum TransferCommand: Equatable {
             }
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard known.contains(parts[0]) else { throw WrongUsage(reason: "\(words[0]) knows no option \(parts[0])") }
-            if word == "--replace" {
+            if parts[0] == "--replace" {
+                guard parts.count == 1 else { throw WrongUsage(reason: "--replace takes no value") }
                 replaces = true
                 continue
             }
