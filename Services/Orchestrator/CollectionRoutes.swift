@@ -24,7 +24,7 @@ struct CollectionRoutes: Sendable {
             return .json(body)
         }
         router.on("DELETE", "/api/collections/:name") { request in
-            try await collections.delete(named(request))
+            try await collections.delete(request.parameters["name"] ?? "")
             return .empty()
         }
     }
@@ -35,7 +35,7 @@ struct CollectionRoutes: Sendable {
 
     private func create(_ request: HTTPRequest) async throws -> HTTPResponse {
         let body = try NewCollection(request.json())
-        if try await collections.store.collection(name: body.name) != nil {
+        if let known = try await collections.store.collection(name: body.name), try await !isUnfinished(known, body) {
             throw Problem.conflict("there is a collection called \(body.name) already")
         }
         let collection = try await collections.store.ensure(
@@ -46,14 +46,18 @@ struct CollectionRoutes: Sendable {
             .object(collection.json), status: 201, headers: ["Location": "/api/collections/\(collection.name)"])
     }
 
+    /// A creation that failed half-way: the same request again goes on with it.
+    private func isUnfinished(_ known: VectorCollection, _ body: NewCollection) async throws -> Bool {
+        let isSame = known.active.vectorSize == body.vectorSize && known.distance == body.distance
+        guard isSame, known.versions.count == 1, known.active.space == nil else { return false }
+        return try await !indexer.exists(collection: known.active.physicalName)
+    }
+
     private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
         let page = try Page(request)
         let all = try await collections.store.collections()
-        var items: [JSONValue] = []
-        for collection in all.dropFirst(page.offset).prefix(page.limit) {
-            items.append(.object(try await collections.refreshed(collection).json))
-        }
-        return page.answer(items, total: all.count)
+        let shown = try await collections.refreshed(all.dropFirst(page.offset).prefix(page.limit))
+        return page.answer(shown.map { .object($0.json) }, total: all.count)
     }
 }
 

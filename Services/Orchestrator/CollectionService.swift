@@ -10,6 +10,7 @@ struct CollectionService: Sendable {
     let store: VectorCollectionStore
     let indexer: IndexerClient
     let jobs: SyncJobStore
+    let failpoints: Failpoints
     let log: Log
 
     /// The dense vector of every collection the suite fills.
@@ -19,19 +20,20 @@ struct CollectionService: Sendable {
     static let wordsName = "lexical"
 
     /// The collection that a datasource fills, made where there is none; its active version has a space then. `chosen` is asked only
-    /// where the collection has none yet.
+    /// where the collection has none yet. A `rehearsal` makes nothing: it answers the collection that a sync would make.
     /// Throws: a 409 problem when the collection holds vectors of another space: a mixture could not be searched.
-    func ensure(for datasource: Datasource, chosen: () async throws -> EmbeddingSpace) async throws -> VectorCollection
-    {
+    func ensure(
+        for datasource: Datasource, rehearsal: Bool = false, chosen: () async throws -> EmbeddingSpace
+    ) async throws -> VectorCollection {
         var collection: VectorCollection
         if let known = try await store.collection(name: datasource.collection) {
             collection = known
         } else {
             let space = try await chosen()
+            if rehearsal { return VectorCollection(planned: datasource.collection, space) }
             collection = try await store.ensure(
                 name: datasource.collection, vectorSize: space.dimensions, space: space, datasourceID: datasource.id)
         }
-        if let reason = collection.conflict(with: datasource.embedding) { throw Problem.conflict(reason) }
         if collection.active.space == nil {
             let space = try await chosen()
             guard space.dimensions == collection.active.vectorSize else {
@@ -39,9 +41,12 @@ struct CollectionService: Sendable {
                     "the collection \(collection.name) takes \(collection.active.vectorSize) dimensions, \(space.identifier) has others"
                 )
             }
-            try await store.setSpace(physicalName: collection.active.physicalName, space)
+            if rehearsal { return collection.filled(with: space) }
+            try await store.setSpace(
+                physicalName: collection.active.physicalName, space, datasourceID: datasource.id)
             collection = try await self.collection(named: collection.name)
         }
+        if let reason = collection.conflict(with: datasource.embedding) { throw Problem.conflict(reason) }
         return collection
     }
 
@@ -150,40 +155,80 @@ struct CollectionService: Sendable {
         if DatasourceDraft.isCollectionName(name), let collection = try await store.collection(name: name) {
             return collection
         }
+        throw try await unknown(name)
+    }
+
+    private func unknown(_ name: String) async throws -> Problem {
         let names = try await store.collections().map(\.name)
         let known =
             names.isEmpty ? "there is none yet: sync a datasource first" : "there are: \(names.joined(separator: ", "))"
-        throw Problem.notFound("no collection is called \(name.prefix(64)); \(known)")
+        return .notFound("no collection is called \(name.prefix(64)); \(known)")
     }
 
-    /// With its number of points, as the store counts them now; a store that does not answer leaves the last count.
+    /// Whether a job may go on that was made for this version: nobody has given it up, or deleted it and made another, since
+    /// `collection` was read.
+    func keeps(_ version: VectorCollection.Version, of collection: VectorCollection) async throws -> Bool {
+        guard let now = try await store.collection(physicalName: version.physicalName), now.id == collection.id else {
+            return false
+        }
+        return now.versions.contains { $0.physicalName == version.physicalName && $0.state != .removing }
+    }
+
+    /// With their numbers of points, as the store counts them now; from where it does not answer on with the last counts.
+    func refreshed(_ collections: some Collection<VectorCollection>) async throws -> [VectorCollection] {
+        var collections = Array(collections)
+        for index in collections.indices {
+            let (name, physical) = (collections[index].name, collections[index].active.physicalName)
+            do {
+                let total = try await indexer.count(collection: physical)
+                collections[index].totalPoints = total
+                try await store.setTotalPoints(name: name, total)
+            } catch let error as ServiceClientError where error.status == 404 {
+                collections[index].totalPoints = 0
+            } catch let error as ServiceClientError {
+                log.warning("collection.count_failed", ["collection": .string(name), "error": .string("\(error)")])
+                break
+            }
+        }
+        return collections
+    }
     func refreshed(_ collection: VectorCollection) async throws -> VectorCollection {
-        var collection = collection
+        try await refreshed([collection])[0]
+    }
+
+    /// Whether the store says that it does not have this version (any more): searched, it would have nothing. False where the store
+    /// does not answer.
+    func isLost(_ version: VectorCollection.Version) async throws -> Bool {
         do {
-            collection.totalPoints = try await indexer.count(collection: collection.active.physicalName)
-            try await store.setTotalPoints(name: collection.name, collection.totalPoints)
-        } catch let error as ServiceClientError where error.status == 404 {
-            collection.totalPoints = 0
+            return try await !indexer.exists(collection: version.physicalName)
         } catch let error as ServiceClientError {
             log.warning(
-                "collection.count_failed", ["collection": .string(collection.name), "error": .string("\(error)")])
+                "collection.not_looked_for",
+                ["collection": .string(version.physicalName), "error": .string("\(error)")])
+            return false
         }
-        return collection
     }
 
-    /// Removes the collection everywhere; what the suite knew of its records goes too.
-    func delete(_ collection: VectorCollection) async throws {
-        // First, so that nothing fills again what is being removed.
-        for state in [VectorCollection.Version.State.building, .retired]
-        where collection.versions.contains(where: { $0.state == state }) {
-            _ = try await store.discardVersion(in: state, of: collection.name)
+    /// Removes the collection everywhere. Nobody finds it from the first step on; what a crash cuts off the keeper of versions ends.
+    /// Throws: a 404 problem.
+    func delete(_ name: String) async throws {
+        let versions = try await store.discardAll(of: name)
+        if versions.isEmpty { throw try await unknown(name) }
+        failpoints.reach("orchestrator.after-discard")
+        for physicalName in versions {
+            try await remove(physicalName: physicalName, reason: "the collection \(name) was deleted")
         }
-        for version in collection.versions {
-            try await indexer.deleteCollection(version.physicalName)
-            try await jobs.forgetCollection(physical: version.physicalName)
-        }
-        _ = try await store.delete(name: collection.name)
-        log.info("collection.deleted", ["collection": .string(collection.name)])
+        log.info("collection.deleted", ["collection": .string(name)])
+    }
+
+    /// Nothing of a version that was given up is left afterwards: no job, no record state, no vector.
+    func remove(physicalName: String, reason: String) async throws {
+        try await jobs.cancelJobs(in: physicalName, reason: reason)
+        try await indexer.deleteCollection(physicalName)
+        failpoints.reach("orchestrator.after-removal")
+        try await jobs.forgetCollection(physical: physicalName)
+        try await store.removeVersion(physicalName: physicalName)
+        log.info("version.removed", ["collection": .string(physicalName)])
     }
 
     /// Notes that a sync into this physical collection has just completed, if it is one that is searched.

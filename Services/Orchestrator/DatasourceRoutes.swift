@@ -70,13 +70,8 @@ struct DatasourceRoutes: Sendable {
     }
 
     private func update(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let existing = try await datasource(request)
         let body = try request.json()
-        let draft = try DatasourceDraft(body, updating: existing)
-        if draft.embedding != existing.embedding || draft.collection != existing.collection {
-            try await checkSpace(draft)
-        }
-        let updated = try await store.update(id: existing.id, body)
+        let updated = try await store.update(id: request.parameters["id"] ?? "", body)
         var answer = updated.json
         answer["notes"] = updated.notes
         return .json(.object(answer))
@@ -90,13 +85,17 @@ struct DatasourceRoutes: Sendable {
         throw Problem.conflict(reason)
     }
 
-    /// Its jobs end first, so that none goes on filling what is being removed.
+    /// Its jobs end first, so that none goes on filling what is being removed; and again when it cannot be found any more, for
+    /// one that was started meanwhile.
     private func remove(_ request: HTTPRequest) async throws -> HTTPResponse {
         let datasource = try await datasource(request)
         let deletesPoints = try request.queryFlag("deletePoints", default: false)
         try await jobs.forgetDatasource(id: datasource.id)
         if deletesPoints { try await collections.deletePoints(of: datasource) }
         guard try await store.delete(id: datasource.id) else { throw DatasourcesError.notFound(id: datasource.id) }
+        if try await jobs.forgetDatasource(id: datasource.id) > 0, deletesPoints {
+            try await collections.deletePoints(of: datasource)
+        }
         log.info("datasource.deleted", ["datasource_id": .string(datasource.id)])
         return .empty()
     }

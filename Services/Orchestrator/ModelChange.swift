@@ -41,6 +41,7 @@ struct ModelChange: Sendable {
                 of: name, vectorSize: space.dimensions, space: space, templates: templates,
                 switchesWhenReady: request.switchesWhenReady)
             failpoints.reach("orchestrator.after-rebuild")
+            if let previous = collection.previous { try await cancelJobs(in: previous) }
             log.with(trace).info(
                 "rebuild.begun",
                 ["collection": .string(version.physicalName), "space": .string(space.identifier)])
@@ -71,6 +72,10 @@ struct ModelChange: Sendable {
                 "version \(building.number) of \(name) is not complete: \(progress.missing.joined(separator: "; "))",
                 extra: ["missing": .array(progress.missing.map(JSONValue.string))])
         }
+        if try await collections.isLost(building) {
+            throw Problem.conflict(
+                "the store does not have version \(building.number) of \(name) any more: sync its datasources again")
+        }
         await collections.copyPayloadIndexes(
             from: collection.active.physicalName, to: building.physicalName)
         return try await exchange("collection.switched") {
@@ -79,7 +84,12 @@ struct ModelChange: Sendable {
     }
 
     func rollBack(_ name: String) async throws -> VectorCollection {
-        _ = try await collections.collection(named: name)
+        let collection = try await collections.collection(named: name)
+        if let previous = collection.previous, try await collections.isLost(previous) {
+            throw Problem.conflict(
+                "the store does not have version \(previous.number) of \(name) any more: rebuild the collection instead"
+            )
+        }
         return try await exchange("collection.rolled_back") { try await collections.store.rollBackVersion(of: name) }
     }
 
@@ -88,6 +98,10 @@ struct ModelChange: Sendable {
         _ = try await collections.collection(named: name)
         let version = try await collections.store.discardVersion(in: state, of: name)
         log.info("version.discarded", ["collection": .string(version.physicalName)])
+        try await cancelJobs(in: version)
+    }
+
+    private func cancelJobs(in version: VectorCollection.Version) async throws {
         try await jobs.cancelJobs(in: version.physicalName, reason: Self.discarded(version.physicalName))
     }
 
@@ -133,14 +147,9 @@ struct ModelChange: Sendable {
         _ = try await switchOver(collection.name)
     }
 
-    /// Nothing of the version is left afterwards: no job, no record state, no vector.
+    /// What was given up a while ago.
     func remove(physicalName: String) async throws {
-        try await jobs.cancelJobs(in: physicalName, reason: Self.discarded(physicalName))
-        try await indexer.deleteCollection(physicalName)
-        failpoints.reach("orchestrator.after-removal")
-        try await jobs.forgetCollection(physical: physicalName)
-        try await collections.store.removeVersion(physicalName: physicalName)
-        log.info("version.removed", ["collection": .string(physicalName)])
+        try await collections.remove(physicalName: physicalName, reason: Self.discarded(physicalName))
     }
 
     private static func discarded(_ physicalName: String) -> String { "the version \(physicalName) was given up" }

@@ -100,9 +100,6 @@ struct RebuildRequest: Sendable {
         let (embedding, problems) = Datasource.Embedding.checked(members["embedding"])
         self.embedding = embedding
         errors += problems.map { FieldError(field: $0.field, message: $0.message) }
-        if let model = embedding.model, model.contains("|") {
-            errors.append(FieldError(field: "embedding.model", message: "must not hold a |"))
-        }
         switchesWhenReady = members["switchWhenReady"]?.bool ?? false
         if let flag = members["switchWhenReady"], !flag.isNull, flag.bool == nil {
             errors.append(FieldError(field: "switchWhenReady", message: "must be true or false"))

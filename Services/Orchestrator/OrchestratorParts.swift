@@ -59,7 +59,8 @@ struct OrchestratorParts: Sendable {
             client: client, url: configuration.indexerURL, apiKey: configuration.qdrantAPIKey, internalToken: token)
         embedder = EmbedderClient(client: client, url: configuration.embedderURL, internalToken: token)
         collections = CollectionService(
-            store: VectorCollectionStore(pool: pool), indexer: indexer, jobs: jobs, log: log)
+            store: VectorCollectionStore(pool: pool), indexer: indexer, jobs: jobs,
+            failpoints: configuration.service.failpoints, log: log)
         supervisor = Supervisor(
             pool: pool, jobs: jobs, queue: queue, collections: collections,
             timing: Supervisor.Timing(
@@ -69,7 +70,7 @@ struct OrchestratorParts: Sendable {
             failpoints: configuration.service.failpoints, metrics: metrics, log: log)
         datasources = DatasourceStore(pool: pool, keyRing: configuration.keyRing)
         starter = SyncStarter(
-            jobs: jobs, collections: collections, embedder: embedder, queue: queue,
+            jobs: jobs, datasources: datasources, collections: collections, embedder: embedder, queue: queue,
             failpoints: configuration.service.failpoints, log: log)
         modelChange = ModelChange(
             collections: collections, datasources: datasources, jobs: jobs, starter: starter, embedder: embedder,

@@ -19,9 +19,12 @@ struct RebuildProgress: Sendable {
     }
     let version: VectorCollection.Version
     let sources: [Source]
-    var missing: [String] { sources.compactMap { source in source.missing.map { "\(source.name): \($0)" } } }
-    /// A version that nothing fills would be searched in vain.
-    var isReady: Bool { !sources.isEmpty && missing.isEmpty }
+    var missing: [String] {
+        // A version that nothing fills would be searched in vain.
+        if sources.isEmpty { return ["no datasource fills the collection any more"] }
+        return sources.compactMap { source in source.missing.map { "\(source.name): \($0)" } }
+    }
+    var isReady: Bool { missing.isEmpty }
 
     init(
         _ version: VectorCollection.Version, of collection: VectorCollection, datasources: [Datasource],

@@ -9,6 +9,7 @@ import WorkQueue
 /// Makes a sync job and sends it on its way: the collection is there, in the right space, before the job is.
 struct SyncStarter: Sendable {
     let jobs: SyncJobStore
+    let datasources: DatasourceStore
     let collections: CollectionService
     let embedder: EmbedderClient
     let queue: WorkQueue
@@ -35,7 +36,7 @@ struct SyncStarter: Sendable {
                 field: "fieldMapping.updatedAt", "is not mapped: an incremental sync reads rows by it; start a full one"
             )
         }
-        let collection = try await collections.ensure(for: datasource) {
+        let collection = try await collections.ensure(for: datasource, rehearsal: options.dryRun) {
             let choice = SpaceChoice(providers: try await embedder.providers(trace: trace))
             let space = try choice.space(of: datasource.embedding)
             if !choice.isConfigured(space) { try await embedder.probe(space, trace: trace) }
@@ -44,7 +45,7 @@ struct SyncStarter: Sendable {
         var started = Started(
             job: try await start(
                 datasource, into: collection.active, of: collection, kind: kind, options: options, trace: trace))
-        await collections.pointAlias(collection)
+        if !options.dryRun { await collections.pointAlias(collection) }
         guard let version = collection.beside else { return started }
         do {
             let hasAll = try await jobs.hasCompletedFull(
@@ -61,13 +62,14 @@ struct SyncStarter: Sendable {
         return started
     }
 
-    /// A job into one version, in that version's space, whatever others do.
+    /// A job into one version, in that version's space, whatever others do. A dry run needs nothing in the store.
+    /// Throws: 409 where the version or the datasource was given up meanwhile.
     func start(
         _ datasource: Datasource, into version: VectorCollection.Version, of collection: VectorCollection,
         kind: SyncJob.Kind, options: SyncOptions, trace: TraceContext
     ) async throws -> SyncJob {
         guard let space = version.space else { throw DatasourcesError.corrupt("version \(version.physicalName)") }
-        try await collections.createInStore(version, distance: collection.distance)
+        if !options.dryRun { try await collections.createInStore(version, distance: collection.distance) }
         var metadata: JSONObject = ["traceparent": .string(trace.traceparent)]
         if options.dryRun {
             metadata["prices"] = .array(try await embedder.providers(trace: trace).map(\.price))
@@ -76,6 +78,7 @@ struct SyncStarter: Sendable {
             datasourceID: datasource.id, collection: version.physicalName, space: space, type: kind, options: options,
             metadata: metadata)
         failpoints.reach("orchestrator.after-create")
+        try await withdraw(job, ifGone: datasource, version, of: collection)
         log.with(trace).info(
             "job.created",
             [
@@ -90,6 +93,25 @@ struct SyncStarter: Sendable {
             log.warning("job.push_failed", ["job_id": .string(job.id), "error": .string("\(error)")])
         }
         return job
+    }
+
+    /// Who deletes a datasource or a collection ends the jobs that he sees. One that was made behind his back ends here, before
+    /// anybody works on it.
+    private func withdraw(
+        _ job: SyncJob, ifGone datasource: Datasource, _ version: VectorCollection.Version,
+        of collection: VectorCollection
+    ) async throws {
+        var reason: String?
+        if try await datasources.datasource(id: datasource.id) == nil {
+            reason = "the datasource \(datasource.name) was deleted"
+        } else if !job.options.dryRun, try await !collections.keeps(version, of: collection) {
+            reason = "version \(version.number) of the collection \(collection.name) was given up"
+        }
+        guard let reason else { return }
+        do {
+            try await jobs.cancel(id: job.id, reason: reason)
+        } catch SyncJobsError.wrongStatus {}  // who gave it up has seen it
+        throw Problem.conflict("\(reason) meanwhile")
     }
 
     /// Reads records again into the collection they failed in; where that version is given up there is nothing to mend.
@@ -114,7 +136,7 @@ struct SyncStarter: Sendable {
     /// Lets a job go on, or begin anew where its collection was lost: then that is made again first.
     func resume(id: String) async throws -> SyncJob {
         guard let job = try await jobs.job(id: id) else { throw SyncJobsError.unknownJob(id: id) }
-        if !job.status.isActive {
+        if !job.status.isActive, !job.options.dryRun {
             try await collections.restore(for: job)
             await collections.pointAliases([VectorCollection.parts(ofPhysical: job.collection).name])
         }

@@ -228,9 +228,12 @@ struct DraftReader {
         if let provider, !DatasourceDraft.providers.contains(provider) {
             refuse("embedding.provider", "must be one of \(DatasourceDraft.providers.joined(separator: ", "))")
         }
+        let model = optionalText(object["model"], "embedding.model", maximum: 200)
+        // It divides the parts of `EmbeddingSpace.identifier`.
+        if model?.contains("|") == true { refuse("embedding.model", "must not hold a |") }
         let template = optionalText(object["template"], "embedding.template", maximum: 10_000)
         return Datasource.Embedding(
-            provider: provider, model: optionalText(object["model"], "embedding.model", maximum: 200),
+            provider: provider, model: model,
             dimensions: integer(object["dimensions"], "embedding.dimensions", in: 1...65_536), template: template)
     }
 

@@ -38,14 +38,52 @@ package struct DatasourceStore: Sendable {
         return (try Self.datasource(rows[0]), secret)
     }
 
-    /// Throws: `DatasourcesError.notFound`, `.nameTaken`, `.invalid` where a secret is needed again.
+    /// Alone with the datasource: what a switch of its collection changes meanwhile is not overwritten.
+    /// Throws: `DatasourcesError.notFound`, `.nameTaken`, `.invalid` where a secret is needed again, `.wrongVersions` for another
+    /// embedding space than its collection's.
     package func update(id: String, _ body: JSONValue) async throws -> Datasource {
-        guard let existing = try await datasource(id: id) else { throw DatasourcesError.notFound(id: id) }
-        let draft = try DatasourceDraft(body, updating: existing)
-        var (plain, secrets) = ConnectionSecrets.split(draft.connectionConfig)
+        guard UUID(uuidString: id) != nil else { throw DatasourcesError.notFound(id: id) }
+        return try await pool.transaction { transaction in
+            let found = try await transaction.query(
+                "SELECT \(Self.columnList) FROM datasources WHERE id = $1 FOR UPDATE", [.uuid(id)])
+            guard let existing = try found.first.map(Self.datasource) else { throw DatasourcesError.notFound(id: id) }
+            let draft = try DatasourceDraft(body, updating: existing)
+            if draft.embedding != existing.embedding || draft.collection != existing.collection {
+                try await checkSpace(of: draft, transaction)
+            }
+            let (plain, secrets) = try merged(draft.connectionConfig, into: existing)
+            let values: [PostgresValue] =
+                [.uuid(id)] + columns(of: draft, plain: plain) + [PostgresValue(seal(secrets, id: existing.id))]
+            let rows = try await guardingName(draft.name) {
+                try await transaction.query(
+                    """
+                    UPDATE datasources SET name = $2, type = $3, connection_config = $4, query_template = $5, field_mapping = $6,
+                        embedding_fields = $7, embedding = $8, processing = $9, collection = $10, sync_schedule = $11,
+                        webhook_enabled = $12, status = $13, description = $14, connection_secrets = $15, updated_at = now()
+                    WHERE id = $1 RETURNING \(Self.columnList)
+                    """, values)
+            }
+            return try Self.datasource(rows[0])
+        }
+    }
+
+    /// Another model is not a datasource's setting once its collection holds vectors: that is a rebuild.
+    private func checkSpace(of draft: DatasourceDraft, _ transaction: PostgresTransaction) async throws {
+        let collections = VectorCollectionStore(pool: pool)
+        let collection = try await collections.collections(
+            where: "c.name = $1", [.text(draft.collection)], on: transaction
+        ).first
+        if let reason = collection?.conflict(with: draft.embedding) {
+            throw DatasourcesError.wrongVersions(reason: reason)
+        }
+    }
+
+    private func merged(_ config: JSONObject, into existing: Datasource) throws -> (JSONObject, JSONObject) {
+        let (plain, given) = ConnectionSecrets.split(config)
         do {
-            secrets = try ConnectionSecrets.merge(
-                given: secrets, plain: plain, stored: try openSecrets(existing), storedPlain: existing.connectionConfig)
+            let secrets = try ConnectionSecrets.merge(
+                given: given, plain: plain, stored: try openSecrets(existing), storedPlain: existing.connectionConfig)
+            return (plain, secrets)
         } catch let error as ConnectionSecrets.NeededAgain {
             throw DatasourcesError.invalid(
                 error.members.map {
@@ -54,19 +92,6 @@ package struct DatasourceStore: Sendable {
                         message: "give it again: the server it was given for has changed")
                 })
         }
-        let values: [PostgresValue] =
-            [.uuid(id)] + columns(of: draft, plain: plain) + [PostgresValue(seal(secrets, id: id))]
-        let rows = try await guardingName(draft.name) {
-            try await pool.query(
-                """
-                UPDATE datasources SET name = $2, type = $3, connection_config = $4, query_template = $5, field_mapping = $6,
-                    embedding_fields = $7, embedding = $8, processing = $9, collection = $10, sync_schedule = $11,
-                    webhook_enabled = $12, status = $13, description = $14, connection_secrets = $15, updated_at = now()
-                WHERE id = $1 RETURNING \(Self.columnList)
-                """, values)
-        }
-        guard let row = rows.first else { throw DatasourcesError.notFound(id: id) }
-        return try Self.datasource(row)
     }
 
     package func datasource(id: String) async throws -> Datasource? {

@@ -6,7 +6,7 @@ import WireProtocol
 package struct VectorCollection: Sendable, Equatable {
     package struct Version: Sendable, Equatable {
         /// `building -> active <-> retired`; a rollback makes the active one `building` again. Each but the active one may go to
-        /// `removing`, from where there is no return. At most one is building or retired.
+        /// `removing`, from where there is no return; so do all of a collection that is deleted. At most one is building or retired.
         package enum State: String, Sendable { case active, building, retired, removing }
         package var physicalName: String
         package var number: Int
@@ -70,5 +70,25 @@ package struct VectorCollection: Sendable, Equatable {
             the collection \(name) holds vectors of \(space.identifier), the datasource asks for \(wanted.joined(separator: ", ")): \
             rebuild the collection with the new model (POST /api/collections/\(name)/rebuild), or give the datasource another one
             """
+    }
+}
+
+/// What a dry run counts against.
+extension VectorCollection {
+    /// One that is not there, as its first sync would make it.
+    package init(planned name: String, _ space: EmbeddingSpace) {
+        let version = Version(
+            physicalName: Self.physicalName(of: name, number: 1), number: 1, vectorSize: space.dimensions, space: space,
+            state: .active, createdAt: .now)
+        self.init(
+            id: "", name: name, distance: "Cosine", totalPoints: 0, createdAt: .now, updatedAt: .now,
+            versions: [version])
+    }
+
+    /// One that was made by hand, as its first sync would leave it.
+    package func filled(with space: EmbeddingSpace) -> VectorCollection {
+        var collection = self
+        for index in versions.indices where versions[index].state == .active { collection.versions[index].space = space }
+        return collection
     }
 }

@@ -94,6 +94,25 @@ extension VectorCollectionStore {
         }
     }
 
+    /// Gives all versions of a collection up: nobody finds it from here on, and it is gone with the last of them. Answers their
+    /// names; none where there is no such collection.
+    package func discardAll(of name: String) async throws -> [String] {
+        try await pool.transaction { transaction in
+            let found = try await transaction.query(
+                "SELECT id FROM vector_collections WHERE name = $1 FOR UPDATE", [.text(name)])
+            guard let id = found.first?.text(0) else { return [] }
+            _ = try await transaction.query(
+                """
+                UPDATE vector_collection_versions SET state = 'removing', changed_at = now(), switch_when_ready = false
+                WHERE collection_id = $1 AND state <> 'removing'
+                """, [.uuid(id)])
+            return try await transaction.query(
+                "SELECT physical_name FROM vector_collection_versions WHERE collection_id = $1 ORDER BY number",
+                [.uuid(id)]
+            ).compactMap { $0.text(0) }
+        }
+    }
+
     /// Gives up what was retired that long ago.
     package func discardRetired(olderThan age: Duration) async throws -> [String] {
         try await pool.query(
@@ -114,11 +133,24 @@ extension VectorCollectionStore {
         ).compactMap { $0.text(0) }
     }
 
-    /// When nothing of it is in the store any more.
+    /// When nothing of it is in the store any more. The collection goes with its last version.
     package func removeVersion(physicalName: String) async throws {
-        _ = try await pool.query(
-            "DELETE FROM vector_collection_versions WHERE physical_name = $1 AND state = 'removing'",
-            [.text(physicalName)])
+        try await pool.transaction { transaction in
+            let found = try await transaction.query(
+                """
+                SELECT id FROM vector_collections WHERE id = (
+                    SELECT collection_id FROM vector_collection_versions WHERE physical_name = $1) FOR UPDATE
+                """, [.text(physicalName)])
+            guard let id = found.first?.text(0) else { return }
+            _ = try await transaction.query(
+                "DELETE FROM vector_collection_versions WHERE physical_name = $1 AND state = 'removing'",
+                [.text(physicalName)])
+            _ = try await transaction.query(
+                """
+                DELETE FROM vector_collections c
+                WHERE id = $1 AND NOT EXISTS (SELECT FROM vector_collection_versions v WHERE v.collection_id = c.id)
+                """, [.uuid(id)])
+        }
     }
 
     // MARK: - Parts

@@ -10,6 +10,7 @@ package struct VectorCollectionStore: Sendable {
     package init(pool: PostgresPool) { self.pool = pool }
 
     /// The collection of that name, made with its first version where there is none yet.
+    /// Throws: `wrongVersions` while one of that name is being deleted.
     package func ensure(
         name: String, vectorSize: Int, distance: String = "Cosine", space: EmbeddingSpace?, datasourceID: String? = nil
     ) async throws -> VectorCollection {
@@ -37,7 +38,8 @@ package struct VectorCollectionStore: Sendable {
                 ])
         }
         guard let collection = try await collection(name: name) else {
-            throw DatasourcesError.corrupt("collection \(name)")
+            throw DatasourcesError.wrongVersions(
+                reason: "the collection \(name) is being deleted: try again in a minute")
         }
         return collection
     }
@@ -55,11 +57,25 @@ package struct VectorCollectionStore: Sendable {
 
     package func collections() async throws -> [VectorCollection] { try await collections(where: "true", []) }
 
-    /// The space of a version that was made by hand, once its first vectors come.
-    package func setSpace(physicalName: String, _ space: EmbeddingSpace) async throws {
+    /// The physical collections that sync jobs write to.
+    package func filledPhysicalNames() async throws -> Set<String> {
+        let rows = try await pool.query(
+            """
+            SELECT v.physical_name FROM vector_collection_versions v JOIN vector_collections c ON c.id = v.collection_id
+            WHERE c.datasource_id IS NOT NULL OR EXISTS (SELECT FROM datasources d WHERE d.collection = c.name)
+            """)
+        return Set(rows.lazy.compactMap { $0.text(0) })
+    }
+
+    /// The space of a version that was made by hand, once its first vectors come, and whose they are.
+    package func setSpace(physicalName: String, _ space: EmbeddingSpace, datasourceID: String) async throws {
         _ = try await pool.query(
-            "UPDATE vector_collection_versions SET space = $2 WHERE physical_name = $1 AND space IS NULL",
-            [.text(physicalName), .text(space.identifier)])
+            """
+            WITH version AS (
+                UPDATE vector_collection_versions SET space = $2 WHERE physical_name = $1 AND space IS NULL RETURNING collection_id)
+            UPDATE vector_collections c SET datasource_id = coalesce(c.datasource_id, $3)
+            FROM version WHERE c.id = version.collection_id
+            """, [.text(physicalName), .text(space.identifier), .uuid(datasourceID)])
     }
 
     package func setTotalPoints(name: String, _ total: Int64) async throws {
@@ -73,10 +89,7 @@ package struct VectorCollectionStore: Sendable {
             "UPDATE vector_collections SET last_synced_at = now(), updated_at = now() WHERE name = $1", [.text(name)])
     }
 
-    package func delete(name: String) async throws -> Bool {
-        try await pool.query("DELETE FROM vector_collections WHERE name = $1", [.text(name)]).affected == 1
-    }
-
+    /// Without those that are being deleted.
     func collections(
         where condition: String, _ values: [PostgresValue], on transaction: PostgresTransaction? = nil
     ) async throws -> [VectorCollection] {
@@ -87,7 +100,9 @@ package struct VectorCollectionStore: Sendable {
                 v.physical_name, v.number, v.vector_size, v.space, v.state, v.switch_when_ready, v.templates,
                 (extract(epoch FROM v.created_at) * 1000)::bigint AS version_created
             FROM vector_collections c JOIN vector_collection_versions v ON v.collection_id = c.id
-            WHERE \(condition) ORDER BY c.name, v.number
+            WHERE \(condition) AND EXISTS (
+                SELECT FROM vector_collection_versions a WHERE a.collection_id = c.id AND a.state = 'active')
+            ORDER BY c.name, v.number
             """
         let rows =
             if let transaction { try await transaction.query(sql, values) } else { try await pool.query(sql, values) }

@@ -62,18 +62,22 @@ extension SyncJobStore {
         }
     }
 
-    /// For a datasource that is deleted with its points: its jobs are cancelled, its records forgotten.
-    package func forgetDatasource(id: String) async throws {
+    /// For a datasource that is deleted: its jobs are cancelled, its records forgotten. Answers how many jobs there were.
+    @discardableResult
+    package func forgetDatasource(id: String) async throws -> Int {
+        var cancelled = 0
         for row in try await pool.query(
             "SELECT id FROM sync_jobs WHERE datasource_id = $1 AND status IN ('pending', 'running')", [.uuid(id)])
         {
             do {
                 try await cancel(id: row.text(0) ?? "", reason: "the datasource was deleted")
+                cancelled += 1
             } catch SyncJobsError.wrongStatus {}  // it has just ended by itself
         }
         _ = try await pool.query("DELETE FROM record_states WHERE datasource_id = $1", [.uuid(id)])
         _ = try await pool.query("DELETE FROM sync_watermarks WHERE datasource_id = $1", [.uuid(id)])
         _ = try await pool.query("DELETE FROM sync_completions WHERE datasource_id = $1", [.uuid(id)])
+        return cancelled
     }
 
     private func mark(_ collection: String, _ transaction: PostgresTransaction) async throws -> StoreMark? {

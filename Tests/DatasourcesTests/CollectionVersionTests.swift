@@ -25,8 +25,40 @@ import WireProtocol
         #expect(try await fixture.collections.collection(physicalName: "products@1") == made)
         #expect(VectorCollection.parts(ofPhysical: "products@12") == ("products", 12))
         #expect(VectorCollection.parts(ofPhysical: "products") == ("products", 1))
-        #expect(try await fixture.collections.delete(name: "products"))
+    }
+
+    @Test func aDeletedCollectionIsFoundByNobodyAndItsNameIsFreeAtTheEnd() async throws {
+        let fixture = try await StoreFixture()
+        _ = try await rebuilding(fixture)
+        #expect(try await fixture.collections.discardAll(of: "none").isEmpty)
+        for _ in 0..<2 {
+            #expect(try await fixture.collections.discardAll(of: "products") == ["products@1", "products@2"])
+        }
         #expect(try await fixture.collections.collections().isEmpty)
+        #expect(try await fixture.collections.versionsToRemove(discardedBefore: .zero).count == 2)
+        try await fixture.collections.removeVersion(physicalName: "products@1")
+        await #expect(throws: DatasourcesError.self) {
+            try await fixture.collections.ensure(name: "products", vectorSize: 3, space: .example)
+        }
+        try await fixture.collections.removeVersion(physicalName: "products@2")
+        try await fixture.collections.removeVersion(physicalName: "products@2")
+        let again = try await fixture.collections.ensure(name: "products", vectorSize: 3, space: .example)
+        #expect(again.active.physicalName == "products@1" && again.active.vectorSize == 3)
+    }
+
+    @Test func whatDatasourcesFillIsKnownWhoeverMadeIt() async throws {
+        let fixture = try await StoreFixture()
+        _ = try await fixture.collections.ensure(name: "products", vectorSize: 3, space: nil)
+        #expect(try await fixture.collections.filledPhysicalNames().isEmpty)
+        let (made, _) = try await fixture.store.create(DatasourceDraft(draftBody()))
+        #expect(try await fixture.collections.filledPhysicalNames() == ["products@1"])
+        let space = EmbeddingSpace(provider: "openai", model: "small", dimensions: 3)
+        try await fixture.collections.setSpace(
+            physicalName: "products@1", space, datasourceID: made.id)
+        let filled = try await products(fixture)
+        #expect(filled.active.space == space && filled.datasourceID == made.id)
+        #expect(try await fixture.store.delete(id: made.id))
+        #expect(try await fixture.collections.filledPhysicalNames() == ["products@1"], "its points are kept")
     }
 
     @Test func aVersionIsSwitchedToAndBack() async throws {

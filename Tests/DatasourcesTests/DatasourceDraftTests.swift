@@ -48,12 +48,13 @@ func draftBody(_ changes: [String: JSONValue] = [:]) -> JSONValue {
                 "name": "", "connectionConfig": ["host": "a,b", "port": 99999, "hots": "x"],
                 "fieldMapping": ["title": "name"],
                 "embeddingFields": ["title", "nothing"], "qdrantCollection": "no spaces", "webhookEnabled": "yes",
-                "embedding": ["provider": "magic", "template": "{{title}} {{gone}}"], "colour": 1,
+                "embedding": ["provider": "magic", "model": "a|b", "template": "{{title}} {{gone}}"], "colour": 1,
             ]))
         for field in [
             "colour", "name", "connectionConfig.hots", "connectionConfig.host", "connectionConfig.database",
             "connectionConfig.user",
             "connectionConfig.port", "fieldMapping.id", "embeddingFields[1]", "embedding.provider",
+            "embedding.model",
             "embedding.template",
             "qdrantCollection", "webhookEnabled",
         ] { #expect(found.contains(field), "\(field) in \(found)") }

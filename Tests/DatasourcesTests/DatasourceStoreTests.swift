@@ -41,6 +41,25 @@ struct StoreFixture {
         #expect(try fixture.store.webhookSecret(of: changed) == second)
     }
 
+    @Test func anUpdateDoesNotTakeASwitchBackThatItHasNotSeen() async throws {
+        let fixture = try await StoreFixture()
+        let (made, _) = try await fixture.store.create(DatasourceDraft(draftBody()))
+        let update = try await fixture.pool.transaction { transaction in
+            // As a switch of its collection does it.
+            _ = try await transaction.query("SELECT id FROM datasources WHERE id = $1 FOR UPDATE", [.uuid(made.id)])
+            let update = Task { try await fixture.store.update(id: made.id, ["description": "new"]) }
+            let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            while try await fixture.pool.query(waiting).isEmpty { await Task.yield() }
+            _ = try await transaction.query(
+                "UPDATE datasources SET embedding = '{\"provider\": \"openai\", \"model\": \"m\", \"dimensions\": 8}' WHERE id = $1",
+                [.uuid(made.id)])
+            return update
+        }
+        let updated = try await update.value
+        #expect(updated.description == "new")
+        #expect(updated.embedding.provider == "openai" && updated.embedding.dimensions == 8)
+    }
+
     @Test func anUpdateWithoutASecretKeepsIt() async throws {
         let fixture = try await StoreFixture()
         let (made, _) = try await fixture.store.create(DatasourceDraft(draftBody()))

@@ -88,12 +88,20 @@ struct HarvestRun: Sendable {
         }
         let isFirst = start == nil
         try await withThrowingTaskGroup(of: Void.self) { [window] group in
-            group.addTask {
-                guard isFirst, job.type == .full, let count = try? await connector.count() else { return }
-                _ = try? await jobs.estimate(Int64(count.rows), jobID: job.id, epoch: job.epoch)
-            }
+            if isFirst, job.type == .full { group.addTask { await estimate() } }
             try await readPages(after: start, window: window)
             group.cancelAll()
+        }
+    }
+
+    /// How many rows there will be is only for those who watch: reading goes on without it.
+    private func estimate() async {
+        do {
+            let count = try await connector.count()
+            _ = try await jobs.estimate(Int64(count.rows), jobID: job.id, epoch: job.epoch)
+        } catch where Task.isCancelled {  // all is read before the source has counted
+        } catch {
+            log.warning("source.not_counted", ["error": .string("\(error)")])
         }
     }
 

@@ -47,8 +47,7 @@ struct IndexQueue: Sendable {
     var guardian: CollectionGuard {
         let collections = VectorCollectionStore(pool: pool)
         return CollectionGuard(internalToken: configuration.service.internalToken) {
-            let filled = try await collections.collections().filter { $0.datasourceID != nil }
-            return Set(filled.flatMap { $0.versions.map(\.physicalName) })
+            try await collections.filledPhysicalNames()
         }
     }
 

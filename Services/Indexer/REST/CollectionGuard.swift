@@ -1,3 +1,4 @@
+import Crypto
 import HTTPServer
 import Synchronization
 
@@ -26,7 +27,11 @@ struct CollectionGuard: Sendable {
     ) async throws {
         guard let filled, let remembered else { return }
         if removal, internalToken == nil { return }
-        if let internalToken, request.headers["Authorization"] == "Bearer \(internalToken)" { return }
+        if let internalToken, let given = request.headers["Authorization"],
+            constantTimeEqual(Array(given.utf8), Array("Bearer \(internalToken)".utf8))
+        {
+            return
+        }
         var names: Set<String>
         if let known = remembered.state.withLock({ $0 }), ContinuousClock.now - known.at < .seconds(1) {
             names = known.names
