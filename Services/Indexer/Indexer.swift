@@ -26,7 +26,8 @@ enum Indexer {
                 let remote = QdrantStore(qdrant: qdrant)
                 await health.add("qdrant", isRequired: true) { try await qdrant.ping() }
                 router = ForwardingRoutes(
-                    store: remote, health: health, metrics: metrics, configuration: configuration, guardian: guardian
+                    store: remote, client: HTTPClient(metrics: metrics, log: log, maximumConnectionsPerHost: 64),
+                    health: health, metrics: metrics, configuration: configuration, guardian: guardian
                 ).router(shutdown: shutdown)
                 store = remote
             } else {

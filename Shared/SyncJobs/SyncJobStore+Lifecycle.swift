@@ -48,41 +48,9 @@ extension SyncJobStore {
     /// Throws: `wrongStatus`, `replaced` (another epoch), `alreadyActive` (another sync of the datasource runs).
     @discardableResult
     package func resume(id: String, epoch: Int? = nil) async throws -> SyncJob {
-        let saved: PostgresRow?
-        do {
-            let collection = try await existing(id).collection
-            saved = try await pool.transaction { transaction in
-                // Before the job's lock: the order in which a collection is forgotten.
-                try await passGate(of: collection, transaction)
-                try await lock(job: id, transaction)
-                let row = try await transaction.query(
-                    """
-                    UPDATE sync_jobs j SET status = CASE WHEN started_at IS NULL THEN 'pending' ELSE 'running' END,
-                        epoch = epoch + 1, error_message = NULL, completed_at = NULL, total_records = NULL,
-                        ok = NULL, skipped = NULL, failed = NULL, deleted = NULL, heartbeat_at = now(),
-                        metadata = metadata || jsonb_build_object('resumes', coalesce(metadata->'resumes', '[]') || jsonb_build_object(
-                            'epoch', epoch + 1, 'from', status, 'recordsRead', p.read, 'recordsDone', p.ok + p.skipped + p.failed,
-                            'batchesWaiting', p.open_batches))
-                    FROM sync_job_progress($1) p
-                    WHERE j.id = $1 AND ($2::int8 IS NULL OR epoch = $2)
-                        AND (status IN ('failed', 'cancelled') OR status = 'running' AND $2::int8 IS NOT NULL)
-                    RETURNING p.read, p.ok + p.skipped + p.failed, p.open_batches
-                    """, [.uuid(id), PostgresValue(epoch)]
-                ).first
-                if row != nil {
-                    try await beginAnewIfForgotten(id, transaction)
-                    _ = try await transaction.query(
-                        "UPDATE sync_batches SET state = 'pending', pushed_at = NULL WHERE job_id = $1 AND state = 'queued'",
-                        [.uuid(id)])
-                }
-                return row
-            }
-        } catch let error as PostgresError where error.sqlState == "23505" {
-            let job = try await existing(id)
-            guard let active = try await active(datasourceID: job.datasourceID, collection: job.collection) else {
-                throw error
-            }
-            throw SyncJobsError.alreadyActive(active)
+        let known = try await existing(id)
+        let saved = try await unlessActive(datasourceID: known.datasourceID, collection: known.collection) {
+            try await takeUp(id, epoch: epoch, in: known.collection)
         }
         let job = try await existing(id)
         guard let saved else {
@@ -96,6 +64,36 @@ extension SyncJobStore {
                 "records_not_done_again": .integer(saved.int(1) ?? 0), "batches_waiting": .integer(saved.int(2) ?? 0),
             ])
         return job
+    }
+
+    /// What it had done so far; `nil` when it cannot be resumed.
+    private func takeUp(_ id: String, epoch: Int?, in collection: String) async throws -> PostgresRow? {
+        try await pool.transaction { transaction in
+            // Before the job's lock: the order in which a collection is forgotten.
+            try await passGate(of: collection, transaction)
+            try await lock(job: id, transaction)
+            let row = try await transaction.query(
+                """
+                UPDATE sync_jobs j SET status = CASE WHEN started_at IS NULL THEN 'pending' ELSE 'running' END,
+                    epoch = epoch + 1, error_message = NULL, completed_at = NULL, total_records = NULL,
+                    ok = NULL, skipped = NULL, failed = NULL, deleted = NULL, heartbeat_at = now(),
+                    metadata = metadata || jsonb_build_object('resumes', coalesce(metadata->'resumes', '[]') || jsonb_build_object(
+                        'epoch', epoch + 1, 'from', status, 'recordsRead', p.read, 'recordsDone', p.ok + p.skipped + p.failed,
+                        'batchesWaiting', p.open_batches))
+                FROM sync_job_progress($1) p
+                WHERE j.id = $1 AND ($2::int8 IS NULL OR epoch = $2)
+                    AND (status IN ('failed', 'cancelled') OR status = 'running' AND $2::int8 IS NOT NULL)
+                RETURNING p.read, p.ok + p.skipped + p.failed, p.open_batches
+                """, [.uuid(id), PostgresValue(epoch)]
+            ).first
+            if row != nil {
+                try await beginAnewIfForgotten(id, transaction)
+                _ = try await transaction.query(
+                    "UPDATE sync_batches SET state = 'pending', pushed_at = NULL WHERE job_id = $1 AND state = 'queued'",
+                    [.uuid(id)])
+            }
+            return row
+        }
     }
 
     /// A started job without a cursor was forgotten with its collection.

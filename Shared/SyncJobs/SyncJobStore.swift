@@ -24,30 +24,39 @@ package struct SyncJobStore: Sendable {
         datasourceID: String, collection: String, space: EmbeddingSpace, type: SyncJob.Kind,
         options: SyncOptions = SyncOptions(), metadata: JSONObject = JSONObject()
     ) async throws -> SyncJob {
-        for _ in 1...3 {
+        try await unlessActive(datasourceID: datasourceID, collection: collection) {
+            let id = try await pool.transaction { transaction in
+                try await passGate(of: collection, transaction)
+                return try await transaction.query(
+                    """
+                    INSERT INTO sync_jobs (datasource_id, collection_id, space, type, options, metadata)
+                    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
+                    """,
+                    [
+                        .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
+                        .json([UInt8](try JSONEncoder().encode(options))),
+                        .json(JSONValue.object(metadata).serializedBytes),
+                    ])[0].text(0)
+            }
+            return try await existing(id ?? "")
+        }
+    }
+
+    /// Makes a job active. Throws: `alreadyActive` with the one that stands in the way.
+    func unlessActive<R>(datasourceID: String, collection: String, _ body: () async throws -> R) async throws -> R {
+        var attempts = 0
+        while true {
             do {
-                let id = try await pool.transaction { transaction in
-                    try await passGate(of: collection, transaction)
-                    return try await transaction.query(
-                        """
-                        INSERT INTO sync_jobs (datasource_id, collection_id, space, type, options, metadata)
-                        VALUES ($1, $2, $3, $4, $5, $6) RETURNING id
-                        """,
-                        [
-                            .uuid(datasourceID), .text(collection), .text(space.identifier), .text(type.rawValue),
-                            .json([UInt8](try JSONEncoder().encode(options))),
-                            .json(JSONValue.object(metadata).serializedBytes),
-                        ])[0].text(0)
-                }
-                return try await existing(id ?? "")
+                return try await body()
             } catch let error as PostgresError where error.sqlState == "23505" {
                 if let active = try await active(datasourceID: datasourceID, collection: collection) {
                     throw SyncJobsError.alreadyActive(active)
                 }
                 // It ended in between: try again.
+                attempts += 1
+                if attempts == 3 { throw error }
             }
         }
-        throw PostgresError.server(sqlState: "23505", message: "a sync of this datasource is active")
     }
 
     /// The full or incremental sync that runs or waits for this datasource and collection.

@@ -16,7 +16,7 @@ struct ForwardingTests {
         qdrant = try await PlayedQdrant(key: "key")
         let store = QdrantStore(qdrant: qdrant.connection)
         router = ForwardingRoutes(
-            store: store, health: HealthChecks(), metrics: Metrics(),
+            store: store, client: HTTPClient(log: .silent), health: HealthChecks(), metrics: Metrics(),
             configuration: try IndexerConfiguration(
                 from: Environment(["QDRANT_URL": qdrant.url, "QDRANT_API_KEY": "key", "INTERNAL_TOKEN": "token"])),
             guardian: CollectionGuard(internalToken: "token") { ["filled@1"] }
@@ -146,7 +146,7 @@ struct ForwardingTests {
         let client = HTTPClient(log: .silent)
         let connection = QdrantConnection(url: address, client: client, apiKey: nil)
         let router = ForwardingRoutes(
-            store: QdrantStore(qdrant: connection), health: HealthChecks(), metrics: Metrics(),
+            store: QdrantStore(qdrant: connection), client: client, health: HealthChecks(), metrics: Metrics(),
             configuration: try IndexerConfiguration(from: Environment(["QDRANT_URL": address])),
             guardian: CollectionGuard()
         ).router(shutdown: Shutdown())
@@ -154,5 +154,30 @@ struct ForwardingTests {
         #expect(response.status == 503)
         #expect(String(decoding: response.bytes ?? [], as: UTF8.self).contains("Qdrant does not answer"))
         await #expect(throws: StoreError.self) { try await connection.ping() }
+    }
+
+    @Test func whoReadsSlowlyDoesNotKeepTheSuiteFromQdrant() async throws {
+        var played = Router()
+        played.on("GET", "/collections") { _ in .json(["result": ["collections": []]] as JSONValue) }
+        played.on("GET", "/collections/:name/snapshots/all") { _ in
+            HTTPResponse(
+                status: 200, body: .stream { writer in while true { try await writer.write([UInt8](repeating: 0, count: 1 << 16)) } })
+        }
+        let server = HTTPServer(
+            host: "127.0.0.1", port: 0, router: played, log: .silent, metrics: Metrics(), accessLog: false)
+        let address = "http://127.0.0.1:\(try await server.start())"
+        let connection = QdrantConnection(url: address, client: HTTPClient(log: .silent), apiKey: nil)
+        let store = QdrantStore(qdrant: connection)
+        let router = ForwardingRoutes(
+            store: store, client: HTTPClient(log: .silent), health: HealthChecks(), metrics: Metrics(),
+            configuration: try IndexerConfiguration(from: Environment(["QDRANT_URL": address])),
+            guardian: CollectionGuard()
+        ).router(shutdown: Shutdown())
+        var unread: [HTTPResponse] = []
+        for _ in 0..<16 {  // as many as a client has connections to one host
+            unread.append(await router.respond(to: try HTTPRequest(target: "/collections/c/snapshots/all")))
+        }
+        #expect(unread.allSatisfy { $0.status == 200 })
+        #expect(try await store.collectionNames().isEmpty)
     }
 }

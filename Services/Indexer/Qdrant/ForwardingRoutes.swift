@@ -9,6 +9,8 @@ import WireProtocol
 /// Ours stay: the health of the suite, the keys, and that nobody writes into a collection that a datasource fills.
 struct ForwardingRoutes: Sendable {
     let store: QdrantStore
+    /// Not the store's own: clients that read slowly hold connections, and there are only so many to one host.
+    let client: HTTPClient
     let health: HealthChecks
     let metrics: Metrics
     let configuration: IndexerConfiguration
@@ -72,7 +74,7 @@ struct ForwardingRoutes: Sendable {
         let isChunked = request.headers.contains("transfer-encoding")
         guard isChunked || length ?? 0 > Self.piece else {
             if length ?? 0 > 0, request.body.isEmpty { forwarded.body = try await request.bodyStream.collected() }
-            return try await qdrantClient.stream(forwarded)
+            return try await client.stream(forwarded)
         }
         let upload = ClientUpload(length: isChunked ? nil : length)
         forwarded.upload = upload
@@ -88,7 +90,7 @@ struct ForwardingRoutes: Sendable {
                 }
             }
             do {
-                let stream = try await qdrantClient.stream(forwarded)
+                let stream = try await client.stream(forwarded)
                 group.cancelAll()
                 return stream
             } catch {
@@ -99,8 +101,6 @@ struct ForwardingRoutes: Sendable {
             }
         }
     }
-
-    private var qdrantClient: HTTPClient { store.qdrant.client }
 
     /// With its length where that is small; as it comes otherwise.
     private func answer(_ stream: ClientStream) async throws -> HTTPResponse {
@@ -125,7 +125,7 @@ struct ForwardingRoutes: Sendable {
     private static let piece = 1 << 20
     /// Without a byte. A client waits less, or says how long with `?timeout=`, which Qdrant reads.
     private static let timeout: Duration = .seconds(300)
-    private static let forwardedHeaders = ["content-type", "accept", "accept-encoding"]
+    private static let forwardedHeaders = ["content-type", "content-encoding", "accept", "accept-encoding", "range"]
     /// Of one connection, or the server's own. Source: RFC 9110, section 7.6.1.
     private static let hopHeaders: Set<String> = [
         "connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade",
