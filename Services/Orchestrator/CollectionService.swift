@@ -158,20 +158,11 @@ struct CollectionService: Sendable {
         throw try await unknown(name)
     }
 
-    private func unknown(_ name: String) async throws -> Problem {
+    func unknown(_ name: String) async throws -> Problem {
         let names = try await store.collections().map(\.name)
         let known =
             names.isEmpty ? "there is none yet: sync a datasource first" : "there are: \(names.joined(separator: ", "))"
         return .notFound("no collection is called \(name.prefix(64)); \(known)")
-    }
-
-    /// Whether a job may go on that was made for this version: nobody has given it up, or deleted it and made another, since
-    /// `collection` was read.
-    func keeps(_ version: VectorCollection.Version, of collection: VectorCollection) async throws -> Bool {
-        guard let now = try await store.collection(physicalName: version.physicalName), now.id == collection.id else {
-            return false
-        }
-        return now.versions.contains { $0.physicalName == version.physicalName && $0.state != .removing }
     }
 
     /// With their numbers of points, as the store counts them now; from where it does not answer on with the last counts.
@@ -196,41 +187,6 @@ struct CollectionService: Sendable {
         try await refreshed([collection])[0]
     }
 
-    /// Whether the store says that it does not have this version (any more): searched, it would have nothing. False where the store
-    /// does not answer.
-    func isLost(_ version: VectorCollection.Version) async throws -> Bool {
-        do {
-            return try await !indexer.exists(collection: version.physicalName)
-        } catch let error as ServiceClientError {
-            log.warning(
-                "collection.not_looked_for",
-                ["collection": .string(version.physicalName), "error": .string("\(error)")])
-            return false
-        }
-    }
-
-    /// Removes the collection everywhere. Nobody finds it from the first step on; what a crash cuts off the keeper of versions ends.
-    /// Throws: a 404 problem.
-    func delete(_ name: String) async throws {
-        let versions = try await store.discardAll(of: name)
-        if versions.isEmpty { throw try await unknown(name) }
-        failpoints.reach("orchestrator.after-discard")
-        for physicalName in versions {
-            try await remove(physicalName: physicalName, reason: "the collection \(name) was deleted")
-        }
-        log.info("collection.deleted", ["collection": .string(name)])
-    }
-
-    /// Nothing of a version that was given up is left afterwards: no job, no record state, no vector.
-    func remove(physicalName: String, reason: String) async throws {
-        try await jobs.cancelJobs(in: physicalName, reason: reason)
-        try await indexer.deleteCollection(physicalName)
-        failpoints.reach("orchestrator.after-removal")
-        try await jobs.forgetCollection(physical: physicalName)
-        try await store.removeVersion(physicalName: physicalName)
-        log.info("version.removed", ["collection": .string(physicalName)])
-    }
-
     /// Notes that a sync into this physical collection has just completed, if it is one that is searched.
     func markSynced(physicalName: String) async throws {
         guard let collection = try await store.collection(physicalName: physicalName),
@@ -239,15 +195,6 @@ struct CollectionService: Sendable {
         try await store.markSynced(name: collection.name)
     }
 
-    /// Removes the points of a datasource; its jobs have ended and its records are forgotten.
-    func deletePoints(of datasource: Datasource) async throws {
-        guard let collection = try await store.collection(name: datasource.collection) else { return }
-        for version in collection.versions {
-            try await indexer.deletePoints(
-                collection: version.physicalName,
-                filter: ["must": [["key": "_datasource", "match": ["value": .string(datasource.id)]]]])
-        }
-    }
 }
 
 extension VectorCollection {

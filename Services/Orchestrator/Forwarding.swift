@@ -11,10 +11,12 @@ struct Forwarding: Sendable {
         var headers: [(String, String)] = [("x-request-id", request.id)]
         if let type = request.headers["content-type"] { headers.append(("content-type", type)) }
         if let token = internalToken { headers.append(("authorization", "Bearer \(token)")) }
+        // Not the target as it came, which may be a whole URL: only paths without escapes are forwarded.
+        let query = request.target.firstIndex(of: "?").map { request.target[$0...] } ?? ""
         do {
             let answer = try await client.send(
                 ClientRequest(
-                    method: request.method, url: target + request.target, headers: headers, body: request.body,
+                    method: request.method, url: target + request.path + query, headers: headers, body: request.body,
                     timeout: .seconds(60), trace: request.trace))
             return .bytes(
                 answer.body, contentType: answer.header("content-type") ?? "application/octet-stream",
