@@ -194,7 +194,6 @@ struct CollectionService: Sendable {
         else { return }
         try await store.markSynced(name: collection.name)
     }
-
 }
 
 extension VectorCollection {
