@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -114,7 +115,7 @@ def search(suite, collection):
         for place, hit in enumerate(answer["hits"], 1):
             payload = hit["payload"]
             print(f"    {place}. {payload['name']}")
-            print(f"       {payload['description'][:100]}")
+            print(f"       {textwrap.shorten(payload['description'], 100, placeholder=' …')}")
 
 
 def watch(suite):
