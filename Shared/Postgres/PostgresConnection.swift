@@ -39,6 +39,52 @@ package actor PostgresConnection {
         }
     }
 
+    /// `COPY ... FROM STDIN`: the bytes of the format that `sql` names. Gives the number of rows.
+    @discardableResult
+    package nonisolated func copyIn(_ sql: String, _ bytes: [UInt8]) async throws(PostgresError) -> Int {
+        try await call { session, deadline throws(PostgresError) in
+            try session.startCopy(sql, until: deadline)
+            try session.putCopy(bytes, until: deadline)
+            return try session.endCopyIn(until: deadline)
+        }
+    }
+
+    /// `COPY ... FROM STDIN` in pieces, as they come: a big load needs no big buffer. An error of `pieces` rolls the COPY back.
+    @discardableResult
+    package nonisolated func copyIn<Pieces: AsyncSequence>(_ sql: String, pieces: Pieces) async throws -> Int
+    where Pieces.Element == [UInt8] {
+        try await startCopy(sql)
+        do {
+            for try await piece in pieces {
+                try await call { session, deadline throws(PostgresError) in try session.putCopy(piece, until: deadline)
+                }
+            }
+        } catch {
+            await endFailedCopy()
+            throw error
+        }
+        return try await call { session, deadline throws(PostgresError) in try session.endCopyIn(until: deadline) }
+    }
+
+    /// `COPY ... TO STDOUT`: `consume` gets each piece (a row, in text and csv); the server waits for it.
+    package nonisolated func copyOut(_ sql: String, _ consume: ([UInt8]) async throws -> Void) async throws {
+        try await startCopy(sql)
+        do {
+            while let piece = try await nextCopy() { try await consume(piece) }
+        } catch {
+            await abandon()
+            throw error
+        }
+    }
+
+    private nonisolated func startCopy(_ sql: String) async throws(PostgresError) {
+        try await call { session, deadline throws(PostgresError) in try session.startCopy(sql, until: deadline) }
+    }
+
+    private nonisolated func nextCopy() async throws(PostgresError) -> [UInt8]? {
+        try await call { session, deadline throws(PostgresError) in try session.nextCopy(until: deadline) }
+    }
+
     // MARK: - Transactions and lending
 
     func begin(_ sql: String) async throws(PostgresError) {
@@ -61,6 +107,14 @@ package actor PostgresConnection {
             try session.execute(.script("ROLLBACK"), binary: false, until: deadline)
         }
         if case .failure = outcome { abandon() }
+    }
+
+    private func endFailedCopy() {
+        let outcome = perform(nil) { session, deadline throws(PostgresError) in
+            try session.endCopyIn(failure: "the source failed", until: deadline)
+        }
+        // The failure is ours: the server's answer to it is an error, and the session goes on.
+        if case .failure(.connectionLost) = outcome { abandon() }
     }
 
     /// Ends the session; the next statement opens another.

@@ -183,7 +183,7 @@ struct PostgresSession: ~Copyable {
             switch PQresultStatus(result.handle) {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: last = result
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-                throw .server(sqlState: "0A000", message: "no COPY over this connection")
+                throw .server(sqlState: "0A000", message: "COPY runs with copyIn and copyOut")
             default: failure = failure ?? error(of: result)
             }
         }
@@ -201,6 +201,67 @@ struct PostgresSession: ~Copyable {
         // Only errors of the statement itself have one; whoever wrote the statement wants to know where.
         let place = field(0x50 /* PG_DIAG_STATEMENT_POSITION */).map { " (at character \($0))" } ?? ""
         return .server(sqlState: sqlState, message: message + place)
+    }
+
+    // MARK: - COPY
+
+    func startCopy(_ sql: String, until deadline: ContinuousClock.Instant) throws(PostgresError) {
+        guard PQsendQuery(handle, sql) == 1 else { throw lost() }
+        try flush(until: deadline)
+        guard let result = try nextResult(until: deadline) else { throw lost() }
+        switch PQresultStatus(result.handle) {
+        case PGRES_COPY_IN, PGRES_COPY_OUT: return
+        case PGRES_FATAL_ERROR:
+            let failure = error(of: result)
+            while try nextResult(until: deadline) != nil {}
+            throw failure
+        default:
+            while try nextResult(until: deadline) != nil {}
+            throw .server(sqlState: "42601", message: "not a COPY FROM STDIN or COPY TO STDOUT")
+        }
+    }
+
+    func putCopy(_ bytes: [UInt8], until deadline: ContinuousClock.Instant) throws(PostgresError) {
+        while true {
+            let outcome = bytes.withUnsafeBytes {
+                PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count))
+            }
+            if outcome == 1 { return try flush(until: deadline) }
+            guard outcome == 0 else { throw lost() }
+            guard wait(for: Int16(POLLOUT), until: deadline) else { throw .silent }
+        }
+    }
+
+    /// Rows copied. `failure` makes the server roll the COPY back.
+    func endCopyIn(failure: String? = nil, until deadline: ContinuousClock.Instant) throws(PostgresError) -> Int {
+        while true {
+            let outcome = PQputCopyEnd(handle, failure)
+            if outcome == 1 { break }
+            guard outcome == 0 else { throw lost() }
+            guard wait(for: Int16(POLLOUT), until: deadline) else { throw .silent }
+        }
+        return try finish(until: deadline).affected
+    }
+
+    /// The next piece, `nil` at the end.
+    func nextCopy(until deadline: ContinuousClock.Instant) throws(PostgresError) -> [UInt8]? {
+        while true {
+            var buffer: UnsafeMutablePointer<CChar>?
+            let count = PQgetCopyData(handle, &buffer, 1)
+            if count > 0, let buffer {
+                defer { PQfreemem(buffer) }
+                return Array(UnsafeRawBufferPointer(start: buffer, count: Int(count)))
+            }
+            switch count {
+            case 0:
+                guard wait(for: Int16(POLLIN), until: deadline) else { throw .silent }
+                guard PQconsumeInput(handle) == 1 else { throw lost() }
+            case -1:
+                _ = try finish(until: deadline)
+                return nil
+            default: throw lost()
+            }
+        }
     }
 }
 

@@ -233,4 +233,29 @@ private func failure(of pool: PostgresPool) async -> PostgresError? {
             await withCheckedContinuation { waiting.append($0) }
         }
     }
+
+    @Test func copiesInAndOut() async throws {
+        let pool = try await makePool()
+        _ = try await pool.query("CREATE TABLE t (n int, s text)")
+        let copied = try await pool.transaction { transaction in
+            try await transaction.copyIn(
+                "COPY t FROM STDIN (FORMAT csv)", Array((1...5000).map { "\($0),x\($0)\n" }.joined().utf8))
+        }
+        #expect(copied == 5000)
+        let pieces = AsyncStream<[UInt8]> { stream in
+            for n in 1...10 { stream.yield(Array("\(n)\ty\n".utf8)) }
+            stream.finish()
+        }
+        #expect(try await pool.withConnection { try await $0.copyIn("COPY t FROM STDIN", pieces: pieces) } == 10)
+        let lines = Mutex(0)
+        try await pool.withConnection { connection in
+            try await connection.copyOut("COPY t TO STDOUT") { _ in lines.withLock { $0 += 1 } }
+            #expect(try await connection.query("SELECT 1").count == 1)
+        }
+        #expect(lines.withLock { $0 } == 5010)
+        await #expect(throws: PostgresError.self) {
+            try await pool.withConnection { try await $0.copyIn("COPY t FROM STDIN", Array("x\ty\n".utf8)) }
+        }
+        #expect(try await pool.query("SELECT count(*) FROM t")[0].int(0) == 5010)
+    }
 }
