@@ -1,5 +1,6 @@
 import Crypto
 import FastJSON
+import Foundation
 import HTTPServer
 import ServiceRuntime
 import WireProtocol
@@ -15,6 +16,9 @@ struct IndexerRoutes: Sendable {
     let guardian: CollectionGuard
     let ledger = RequestLedger()
     let limits = RateLimits()
+    /// Of this process, for telemetry: nothing remembers them.
+    let instance = UUID()
+    let startup = Timestamp.now
 
     /// The Qdrant release whose behaviour this is: clients compare it with their own.
     static let qdrantVersion = "1.19.0"

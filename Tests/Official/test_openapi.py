@@ -730,10 +730,12 @@ def test_the_service_tells_of_itself(cities):
     text = cities.call("GET", "/metrics").text
     for line in ["# HELP app_info information about qdrant server", "# TYPE app_info gauge", 'app_info{name="qdrant",version="', "collections_total 1"]:
         assert line in text
+    before = datetime.datetime.now(datetime.timezone.utc)
     for level in [0, 1, 2, 3, 10]:
         telemetry = cities.call("GET", "/telemetry", query=f"?details_level={level}").result
         endpoint = telemetry["requests"]["rest"]["responses"]["PUT /collections/{name}/points"]["200"]
         assert endpoint["count"] > 0 and endpoint["avg_duration_micros"] > 0
+        assert datetime.datetime.fromisoformat(telemetry["app"]["startup"].replace("Z", "+00:00")) < before
         assert datetime.datetime.fromisoformat(endpoint["last_responded"].replace("Z", "+00:00"))
         assert telemetry["collections"]["number_of_collections"] == 1 and ("collections" in telemetry["collections"]) == (level > 0)
     assert cities.call("GET", "/cluster").result == {"status": "disabled"}

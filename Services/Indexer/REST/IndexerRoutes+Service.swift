@@ -4,8 +4,6 @@ import ServiceRuntime
 import WireProtocol
 
 extension IndexerRoutes {
-    static let startup = Timestamp.now.text
-
     /// `?details_level`: 0 numbers only; from 1 each collection too.
     @Sendable func telemetry(_ request: HTTPRequest) async throws -> HTTPResponse {
         let started = ContinuousClock.now
@@ -22,8 +20,8 @@ extension IndexerRoutes {
             collections["collections"] = .array(list)
         }
         var telemetry: JSONObject = [
-            "id": .string(Self.instance),
-            "app": ["name": "qdrant", "version": .string(Self.qdrantVersion), "startup": .string(Self.startup)],
+            "id": .string(instance.uuidString.lowercased()),
+            "app": ["name": "qdrant", "version": .string(Self.qdrantVersion), "startup": .string(startup.text)],
             "collections": .object(collections), "cluster": ["enabled": false],
             "requests": ["rest": ["responses": ledger.json], "grpc": ["responses": [:]]],
         ]
@@ -33,8 +31,6 @@ extension IndexerRoutes {
         }
         return QdrantAnswer.ok(.object(telemetry), since: started)
     }
-    /// Of this process: nothing remembers it.
-    private static let instance = UUID().uuidString.lowercased()
 
     private static var memory: JSONValue {
         let counts = ProcessMemory.counts
