@@ -7,8 +7,9 @@ final class Lexicon {
         var spanish: UInt32 = 0
         var isEnglishStopWord = false
         var isSpanishStopWord = false
-        /// Above 0 speaks for Spanish, below for English.
-        var evidence: Int8 = 0
+        /// Which language a text is in that has the word; most words say nothing.
+        var evidence = Evidence.none
+        enum Evidence { case none, english, spanish }
     }
 
     private static let slots = 1 << 15
@@ -32,22 +33,10 @@ final class Lexicon {
         entry.spanish = spanishStemmer.stem(word) { Term.index($0, in: .spanish) }
         entry.isEnglishStopWord = StopWords.english.contains(text)
         entry.isSpanishStopWord = StopWords.spanish.contains(text)
-        switch (entry.isEnglishStopWord, entry.isSpanishStopWord) {
-        case (true, false): entry.evidence = -3
-        case (false, true): entry.evidence = text.utf8.count > 1 ? 3 : 0
-        case (true, true): entry.evidence = 0
-        case (false, false): entry.evidence = Self.evidence(ofEndingIn: text)
+        if entry.isEnglishStopWord != entry.isSpanishStopWord {
+            entry.evidence =
+                entry.isEnglishStopWord ? .english : StopWords.initialisms.contains(text) ? .none : .spanish
         }
         return entry
-    }
-
-    /// Spanish words end in a vowel, n, r, s, l, d or z, hardly ever in two consonants.
-    private static func evidence(ofEndingIn word: String) -> Int8 {
-        guard word.utf8.count > 3 else { return 0 }
-        for ending in ["ing", "ed", "er", "ers", "ble", "ight", "tion", "less", "ness"] where word.hasSuffix(ending) {
-            return -1
-        }
-        for ending in ["a", "o", "as", "os", "cion", "dad", "ente"] where word.hasSuffix(ending) { return 1 }
-        return "bcfghjkmpqtvwxy".contains(word.last!) ? -1 : 0
     }
 }

@@ -10,7 +10,31 @@ struct RecordSink: Tokenizer.Sink {
     private struct FieldText {
         var kind: FieldKind
         var start: Int
-        var evidence = 0
+        var evidence = Evidence()
+    }
+    /// Words that are of one language alone. A name, a model or a single foreign word is no evidence, so Spanish needs two different
+    /// ones: what is taken for Spanish by mistake has terms that hardly another record has, and stands before all others.
+    private struct Evidence {
+        private var english = 0
+        private var spanish = 0
+        private var first: UInt32?
+        private var hasTwo = false
+        var isEnglish: Bool { english > spanish }
+        var isSpanish: Bool { hasTwo && spanish > english }
+
+        mutating func addEnglish() { english += 1 }
+
+        mutating func add(spanish word: UInt32) {
+            spanish += 1
+            if let first { hasTwo = hasTwo || first != word } else { first = word }
+        }
+
+        mutating func add(_ other: Evidence) {
+            english += other.english
+            spanish += other.spanish
+            hasTwo = hasTwo || other.hasTwo || first != nil && other.first != nil && first != other.first
+            if first == nil { first = other.first }
+        }
     }
     private var lexicon: Lexicon?
     private var occurrences: [Occurrence] = []
@@ -32,7 +56,13 @@ struct RecordSink: Tokenizer.Sink {
         _ bytes: UnsafeBufferPointer<UInt8>, _ role: Tokenizer.Role, isSpanish: Bool, at place: Range<Int>
     ) {
         guard let entry = lexicon?.entry(for: bytes) else { return }
-        if role == .token { fields[fields.count - 1].evidence += Int(entry.evidence) + (isSpanish ? 2 : 0) }
+        if role == .token {
+            if isSpanish || entry.evidence == .spanish {
+                fields[fields.count - 1].evidence.add(spanish: entry.spanish)
+            } else if entry.evidence == .english {
+                fields[fields.count - 1].evidence.addEnglish()
+            }
+        }
         occurrences.append(
             Occurrence(
                 english: entry.english, spanish: entry.spanish, isEnglishStopWord: entry.isEnglishStopWord,
@@ -44,12 +74,13 @@ struct RecordSink: Tokenizer.Sink {
         occurrences.append(Occurrence(english: term, spanish: term, countsForLength: role != .part))
     }
 
-    /// A field is Spanish when its words say so clearly, else when those of the whole record do.
+    /// A field is Spanish when its words say so clearly, or say nothing and those of the whole record do.
     mutating func terms(_ weighting: Weighting) -> LexicalAnalyzer.Terms {
-        let isSpanishRecord = fields.reduce(0) { $0 + $1.evidence } >= 2
+        var record = Evidence()
+        for field in fields { record.add(field.evidence) }
         for (number, field) in fields.enumerated() {
             let end = number + 1 < fields.count ? fields[number + 1].start : occurrences.count
-            let isSpanish = field.evidence >= 2 || field.evidence > -2 && isSpanishRecord
+            let isSpanish = field.evidence.isSpanish || !field.evidence.isEnglish && record.isSpanish
             add(occurrences[field.start..<end], isSpanish: isSpanish, weighting[field.kind])
         }
         weighted.sort { $0.term < $1.term }

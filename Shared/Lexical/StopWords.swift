@@ -14,6 +14,9 @@ enum StopWords {
         os para pero por porque que quien se segun ser su sus tambien te tener tiene tu tus u un una unas uno unos y ya yo
         """)
 
+    /// Spanish ones that are as often the name of a model or a country in another language ("Back-UPS ES", "HA G101", "A4 a 180 DPI").
+    static let initialisms: Set<String> = words("a al e es ha la le lo me mi ni no o os se su te tu u un y ya yo")
+
     /// Those that stand between key words too: "case for tablet", "cable de red".
     static let connectives: Set<String> = words("and con de del e en for in la o of or para por u with y")
 
