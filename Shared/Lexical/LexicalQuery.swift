@@ -5,6 +5,10 @@ package struct LexicalQuery: Sendable, Equatable {
     /// Those that are whole codes: what the user has copied from somewhere, and wants first. Of three characters at most only when they
     /// are written with a separator or stand alone.
     package var codes = LexicalAnalyzer.Terms()
+    /// There are codes, or neighbours that may be one written apart: `AB 1234`. Three digits at least; a measure is none.
+    package var mayHoldCode = false
+    /// How many things are asked for: words that are no stop words, numbers with or without their units, codes. `wi-fi` is one.
+    package var count = 0
     /// Written as people speak: "keeps drinks hot on my commute". What it means says more than its words.
     package var isSentence = false
     package var isEmpty: Bool { terms.indices.isEmpty }
@@ -36,6 +40,10 @@ struct QuerySink: Tokenizer.Sink {
     private var shortCodes: Set<UInt32> = []
     /// What stands for itself, in order.
     private var found: [Found] = []
+    /// Where the terms stand; those of one thing lie over each other.
+    private var places: [Range<Int>] = []
+    private var measures: [Range<Int>] = []
+    private var hasParted = false
 
     init(lexicon: Lexicon) { self.lexicon = lexicon }
 
@@ -48,12 +56,15 @@ struct QuerySink: Tokenizer.Sink {
             found.append(Found(bytes: Array(bytes), isCode: false, isStopWord: isStopWord, place: place))
         }
         if isStopWord { return }
+        places.append(place)
         add(entry.english, role)
         add(entry.spanish, role)
     }
 
     mutating func code(_ bytes: UnsafeBufferPointer<UInt8>, _ role: Tokenizer.Role, at place: Range<Int>) {
         let term = Term.index(bytes, in: .code)
+        places.append(place)
+        if role == .measure { measures.append(place) }
         add(term, role)
         if role == .code {
             // `3d`, `a4`, `mp3` are words like others, unless they are all that is asked for; `b-4` is a code.
@@ -80,6 +91,9 @@ struct QuerySink: Tokenizer.Sink {
                 let bytes = run.flatMap(\.bytes)
                 if !isCode && (count > 2 || run.contains(where: \.isStopWord)) { continue }
                 if bytes.count > Tokenizer.longestTerm { continue }
+                if isCode, bytes.count(where: { (48...57).contains($0) }) >= 3, !run.contains(where: isMeasure) {
+                    hasParted = true
+                }
                 bytes.withUnsafeBufferPointer { bytes in
                     if isCode {
                         add(Term.index(bytes, in: .code), .joined)
@@ -93,10 +107,14 @@ struct QuerySink: Tokenizer.Sink {
         }
     }
 
+    private func isMeasure(_ found: Found) -> Bool { measures.contains { $0.overlaps(found.place) } }
+
     mutating func query() -> LexicalQuery {
         join()
         if found.count == 1 { codes.formUnion(shortCodes) }
         var query = LexicalQuery()
+        query.mayHoldCode = hasParted || !codes.isEmpty
+        query.count = count
         query.isSentence = isSentence
         for (term, weight) in weights.sorted(by: { $0.key < $1.key }) {
             query.terms.indices.append(term)
@@ -108,6 +126,17 @@ struct QuerySink: Tokenizer.Sink {
         }
         return query
     }
+
+    private var count: Int {
+        var count = 0
+        var end = Int.min
+        for place in places.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if place.lowerBound >= end { count += 1 }
+            end = max(end, place.upperBound)
+        }
+        return count
+    }
+
     /// Two words that only stand in sentences, one in a longer query, or any small word between four others ("shoes for muddy mountain
     /// paths"), or simply many words.
     private var isSentence: Bool {

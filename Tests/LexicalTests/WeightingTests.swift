@@ -100,6 +100,32 @@ struct RecordTests {
         #expect(try !finds(query, in: payload))
     }
 
+    /// What is taken for Spanish by mistake has terms that no other record has, and stands before all others.
+    @Test(arguments: [
+        "label printer Thermal transfer 180 x 180 DPI A4 D1 A", "Back-UPS ES 400VA 230V Spain",
+        "Full Size Headphone HA G101",
+        "Stereo audio video photo camera media", "Laptop bag LA DC20 de luxe", "Chromebook 500e Wi-Fi EN LA",
+        "Café table with a chair",
+    ])
+    func englishWithAForeignWordIsEnglish(_ title: String) {
+        let english = analyzer.terms(of: "the " + title).indices
+        #expect(analyzer.terms(of: title).indices == english)
+    }
+
+    @Test func aRecordsTitleIsInTheLanguageOfItsDescription() throws {
+        let payload = #"{"titulo":"Zapato rojo","descripcion":"Para los días de lluvia y con suela de goma"}"#
+        #expect(try finds("zapatos rojas", in: payload))
+    }
+
+    @Test func whatAQueryAsksForIsCounted() {
+        for (text, count) in [
+            ("laptop", 1), ("the lamp", 1), ("wi-fi adapter", 2), ("24 inch monitor", 2), ("8gb ram", 2),
+            ("AB-1234/X", 1), ("?!", 0),
+        ] {
+            #expect(analyzer.query(text).count == count, "\(text)")
+        }
+    }
+
     @Test func aPayloadThatIsNoObjectIsRefused() {
         #expect(throws: JSONError.self) { try analyzer.terms(key: "k", payload: Array("[1]".utf8)) }
         #expect(throws: JSONError.self) { try analyzer.terms(key: "k", payload: Array("{".utf8)) }
