@@ -167,8 +167,13 @@ struct VersionComparison: Sendable {
         let sources = try await datasources.datasources(collection: collection.name, limit: 10_000).items
         let fields = Dictionary(sources.map { ($0.id, $0.embeddingFields) }, uniquingKeysWith: { $1 })
         let body: JSONValue = ["limit": JSONValue(count), "with_payload": true]
-        let page = try await indexer.scroll(collection: collection.active.physicalName, body: body)
-        return page.points.compactMap { point in
+        let points: [JSONValue]
+        do {
+            points = try await indexer.scroll(collection: collection.active.physicalName, body: body).points
+        } catch let error as ServiceClientError where error.status == 404 {
+            return []  // not filled yet
+        }
+        return points.compactMap { point in
             let payload = point["payload"]?.object ?? JSONObject()
             let names = fields[payload["_datasource"]?.string ?? ""] ?? []
             let text = names.lazy.compactMap { payload[$0]?.string }.first { !$0.allSatisfy(\.isWhitespace) }

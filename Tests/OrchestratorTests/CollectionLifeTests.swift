@@ -219,4 +219,19 @@ struct CollectionLifeTests {
         #expect(answer.status == 409)
         #expect(answer.body["missing"] == ["no datasource fills the collection any more"])
     }
+
+    /// The store of these tests answers queries with 404, as one does that has lost the collection.
+    @Test func whatTheStoreHasLostIsSearchedAsEmpty() async throws {
+        let id = try await datasource()
+        _ = try await collections.ensure(name: "products", vectorSize: 384, space: .example, datasourceID: id)
+        for offset in [0, 20] as [JSONValue] {
+            let found = try await fixture.send(
+                "POST", "/api/search",
+                ["collection": "products", "query": "lamp", "mode": "lexical", "offset": offset])
+            #expect(found.status == 200 && found.body["hits"] == [] && found.body["total"] == 0, "\(found.body)")
+        }
+        _ = try await collections.addVersion(of: "products", vectorSize: 384, space: .example)
+        let compared = try await fixture.send("GET", "/api/collections/products/comparison")
+        #expect(compared.status == 409 && compared.body["detail"]?.string?.contains("empty") == true)
+    }
 }

@@ -173,10 +173,14 @@ struct SearchService: Sendable {
             if answer.hits.count < query.limit, !answer.hits.isEmpty || query.offset == 0 {
                 return Int64(query.offset + answer.hits.count)
             }
-            let found = try await indexer.query(
-                collection: version.physicalName,
-                body: search.body(.lexical, limit: StoreQuery.depth + 1, offset: 0, withPayload: false))
-            return found.count <= StoreQuery.depth ? Int64(found.count) : nil
+            do {
+                let found = try await indexer.query(
+                    collection: version.physicalName,
+                    body: search.body(.lexical, limit: StoreQuery.depth + 1, offset: 0, withPayload: false))
+                return found.count <= StoreQuery.depth ? Int64(found.count) : nil
+            } catch let error as ServiceClientError where error.status == 404 {
+                return 0
+            }
         }
     }
 
