@@ -25,12 +25,15 @@ extension CollectionService {
         log.info("version.removed", ["collection": .string(physicalName)])
     }
 
-    /// Removes the points of a datasource; its jobs have ended and its records are forgotten.
+    /// Removes the points of a datasource, also where it was synced into before; its jobs have ended and its records are forgotten.
     func deletePoints(of datasource: Datasource) async throws {
-        guard let collection = try await store.collection(name: datasource.collection) else { return }
-        for version in collection.versions {
+        var names = Set(try await jobs.collections(filledBy: datasource.id))
+        if let collection = try await store.collection(name: datasource.collection) {
+            names.formUnion(collection.versions.map(\.physicalName))
+        }
+        for physicalName in names.sorted() {
             try await indexer.deletePoints(
-                collection: version.physicalName,
+                collection: physicalName,
                 filter: ["must": [["key": "_datasource", "match": ["value": .string(datasource.id)]]]])
         }
     }

@@ -67,6 +67,16 @@ package struct SyncJobStore: Sendable {
         ).first
     }
 
+    /// The physical collections that a datasource has been synced into, as far back as jobs are kept.
+    package func collections(filledBy datasourceID: String) async throws -> [String] {
+        try await pool.query(
+            """
+            SELECT DISTINCT collection_id FROM sync_jobs
+            WHERE datasource_id = $1 AND coalesce(options->>'dryRun', 'false') <> 'true' ORDER BY collection_id
+            """, [.uuid(datasourceID)]
+        ).compactMap { $0.text(0) }
+    }
+
     package func job(id: String) async throws -> SyncJob? {
         guard UUID(uuidString: id) != nil else { return nil }
         return try await select("WHERE j.id = $1", [.uuid(id)]).first

@@ -180,6 +180,18 @@ struct CollectionLifeTests {
         #expect(deletions.withLock { $0 } == 2, "what it wrote goes too")
     }
 
+    @Test func theDeletionOfADatasourceFindsThePointsOfItsFormerCollectionToo() async throws {
+        let id = try await datasource()
+        let first = try await fixture.send("POST", "/api/sync/full/\(id)")
+        #expect(
+            try await fixture.send("PUT", "/api/datasources/\(id)", ["qdrantCollection": "shelf"]).status == 200)
+        #expect(try await fixture.send("POST", "/api/sync/full/\(id)").status == 202, "\(first.body)")
+        let emptied = Mutex<[String]>([])
+        store.beforeChange { request in emptied.withLock { $0.append(request.parameters["name"] ?? "") } }
+        #expect(try await fixture.send("DELETE", "/api/datasources/\(id)?deletePoints=true").status == 204)
+        #expect(emptied.withLock { $0 } == ["products@1", "shelf@1"])
+    }
+
     @Test func aCreationThatTheStoreCutsOffIsEndedByTheSameRequest() async throws {
         let body: JSONValue = ["name": "shelf", "vectorSize": 4, "distance": "Dot"]
         store.setOut(true)
