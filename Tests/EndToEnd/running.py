@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 
 import psycopg2
 
@@ -45,6 +46,13 @@ def make_suite(**options):
         remove(keep_logs=True)
         raise
     return suite, remove
+
+
+def wait_until(what, condition, limit=40):
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {limit} s for: {what}"
+        time.sleep(0.02)
 
 
 def stub_environment(stub):

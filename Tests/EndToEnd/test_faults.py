@@ -11,7 +11,7 @@ import time
 
 import ledger
 import pytest
-from running import BATCH_TEXTS, REQUESTS_IN_FLIGHT, RESULTS, SEED, Shop
+from running import BATCH_TEXTS, REQUESTS_IN_FLIGHT, RESULTS, SEED, Shop, wait_until
 from suite import SERVICES
 
 ROWS = 2400
@@ -82,18 +82,12 @@ class Case:
             time.sleep(0.1)
         raise AssertionError("no job can be found")
 
-    def wait_until(self, what, condition, limit=40):
-        deadline = time.monotonic() + limit
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {limit} s for: {what}"
-            time.sleep(0.01)
-
     def wait_for_progress(self, job_id, records):
         """Units: records of this job that are done."""
         def reached():
             answer = self.suite.call("GET", f"/api/sync/jobs/{job_id}", timeout=5)
             return answer.status == 200 and answer.json["processedRecords"] >= records
-        self.wait_until(f"{records} records done", reached)
+        wait_until(f"{records} records done", reached)
 
     def cancel_what_is_active(self):
         for status in ("pending", "running"):
@@ -153,11 +147,11 @@ def test_cut_or_held_at(case, failpoint, action):
         case.suite["embedder"].kill()
         case.suite["embedder"].start()
     if action == "abort":
-        case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
+        wait_until(f"{failpoint} reached", lambda: not service.is_running)
         assert service.popen.returncode == -9
         service.start()
     else:
-        case.wait_until(f"{failpoint} reached", lambda: service.state == "T")
+        wait_until(f"{failpoint} reached", lambda: service.state == "T")
         time.sleep(HOLD)
         service.resume()
     # A held embedder is a zombie: what it had asked for is paid, and another may have been paid for the same.
@@ -347,7 +341,7 @@ def test_an_older_copy_of_the_store_is_filled_again(case):
     shutil.rmtree(case.suite.store)
     shutil.move(copy, case.suite.store)
     indexer.start()
-    case.wait_until("the copy is noticed", lambda: case.suite.postgres.psql(
+    wait_until("the copy is noticed", lambda: case.suite.postgres.psql(
         "SELECT count(*) FROM record_states", database="suite", user="suite") == [["0"]])
     job_id = case.start()      # its rows have not changed; nothing is paid for again
     case.finish(job_id)
@@ -365,8 +359,8 @@ def test_a_claim_that_kills_its_consumer_is_taken_apart(case, failpoint):
     assert service.stop() == 0
     for _ in range(6):
         service.start(wait=False, FAILPOINT=f"{failpoint}:1:abort")
-        case.wait_until(f"{failpoint} reached", lambda: not service.is_running)
-        case.wait_until("its claim is given back", lambda: not any(name.startswith("proc:") for name in case.suite.redis.lists()))
+        wait_until(f"{failpoint} reached", lambda: not service.is_running)
+        wait_until("its claim is given back", lambda: not any(name.startswith("proc:") for name in case.suite.redis.lists()))
     service.start()
     case.finish(job_id, limit=180)
     states = dict(case.suite.postgres.psql(

@@ -1,11 +1,10 @@
 """Another embedding model for a collection that is searched all the while: rebuild, switch, rollback, comparison."""
 import threading
-import time
 
 import ledger
 import pytest
 from running import MODEL as MODEL_FOLDER
-from running import PRICE, Shop
+from running import PRICE, Shop, wait_until
 from embedding_stub import vector
 from suite import request
 from test_pipeline import catalogue, csv_source, write_file
@@ -82,13 +81,6 @@ class Shelf:
         """What a client of the store finds under the collection's name."""
         aliases = ledger.store(self.suite, "GET", "/aliases")["aliases"]
         return next((entry["collection_name"] for entry in aliases if entry["alias_name"] == self.name), None)
-
-
-def wait_until(what, condition, limit=30):
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {limit} s for: {what}"
-        time.sleep(0.05)
 
 
 class Searching:

@@ -5,12 +5,11 @@ import shutil
 import subprocess
 import threading
 import time
-import urllib.request
 
 import ledger
 import pytest
-from running import MODEL, make_suite, stub_environment
-from suite import ServiceProcess, free_port, request
+from running import MODEL, make_suite, stub_environment, wait_until
+from suite import LoneIndexer, request
 from test_faults import DELAY, HOLD, ROWS, Case, marked
 from test_pipeline import catalogue, csv_source, write_file
 
@@ -18,13 +17,11 @@ KEY = "key-of-the-qdrant"
 QUERIES = ["cast iron skillet", "a warm jacket", "noise cancelling headphones", "toys for a dog", "P-1001", "red", "gift for a gardener"]
 
 
-class PlayedQdrant(ServiceProcess):
+class PlayedQdrant(LoneIndexer):
     def __init__(self, folder, binaries):
         os.makedirs(folder, exist_ok=True)
-        self.folder, port = os.path.join(folder, "storage"), free_port()
-        super().__init__("qdrant", os.path.join(binaries, "indexer"), port, os.path.join(folder, "qdrant.log"), {
-            "STORE_ONLY": "true", "DATA_DIR": self.folder, "PORT": str(port), "HOST": "127.0.0.1", "QDRANT_API_KEY": KEY,
-            "ACCESS_LOG": "false", "LOG_FORMAT": "json"})
+        self.folder = os.path.join(folder, "storage")
+        super().__init__(os.path.join(binaries, "indexer"), self.folder, os.path.join(folder, "qdrant.log"), KEY)
 
     def ask(self, method, path, body=None):
         answer = request(method, self.url + path, body, headers={"api-key": KEY})
@@ -224,7 +221,7 @@ def test_a_collection_that_somebody_made_anew_is_noticed(case, slowly):
     case.qdrant.ask("DELETE", f"/collections/{name}")
     case.qdrant.ask("PUT", f"/collections/{name}", {key: parameters[key] for key in ("vectors", "sparse_vectors") if parameters.get(key)})
     # The indexer compares every five seconds, also while nothing runs.
-    case.wait_until("it is noticed", lambda: "store.replaced" in case.suite["indexer"].log_tail(5))
+    wait_until("it is noticed", lambda: "store.replaced" in case.suite["indexer"].log_tail(5))
     case.stub.reset()
     job_id = case.start()      # its rows have not changed; nothing is paid for again
     case.finish(job_id)
@@ -263,5 +260,4 @@ def test_the_surface_is_qdrants_and_a_filled_collection_is_not_written_by_hand(c
     assert ask("PUT", "/collections/mine/points?wait=true", {"points": [{"id": 1, "vector": [1, 2]}]}, **{"api-key": KEY}).status == 200
     assert case.qdrant.ask("POST", "/collections/mine/points/count", {})["count"] == 1
     assert ask("DELETE", "/collections/mine", **{"api-key": KEY}).status == 200
-    text = urllib.request.urlopen(f"{url}/metrics").read().decode()
-    assert 'peer="qdrant"' in text
+    assert 'peer="qdrant"' in ask("GET", "/metrics").text

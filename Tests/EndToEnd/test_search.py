@@ -3,9 +3,8 @@ import os
 import sys
 
 import pytest
-from running import MODEL, ROOT
+from running import MODEL, ROOT, wait_until
 from suite import request
-from test_model_change import wait_until
 from test_pipeline import catalogue, csv_source, write_file
 
 sys.path.insert(0, os.path.join(ROOT, "deploy", "bench", "relevance"))

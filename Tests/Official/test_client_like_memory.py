@@ -2,12 +2,10 @@
 import itertools
 import math
 import random
-import shutil
-import tempfile
 import uuid
 
 import pytest
-from indexer_process import Indexer
+from indexer_process import running_indexer
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -46,13 +44,10 @@ def points(draw, ids):
 
 @pytest.fixture(scope="module")
 def remote():
-    folder = tempfile.mkdtemp(prefix="indexer.")
-    process = Indexer(folder)
-    client = process.client()
-    yield client
-    client.close()
-    process.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with running_indexer() as process:
+        client = process.client()
+        yield client
+        client.close()
 
 
 class Both:

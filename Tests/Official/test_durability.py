@@ -8,14 +8,13 @@ import json
 import os
 import random
 import resource
-import shutil
 import subprocess
 import tempfile
 import threading
 import time
 
 import pytest
-from indexer_process import KEY, Indexer, folder  # noqa: F401 (a fixture)
+from indexer_process import KEY, Indexer, folder, running_indexer  # noqa: F401 (a fixture)
 
 SEED = int(os.environ.get("SUITE_SEED") or random.SystemRandom().randrange(1 << 32))
 DENSE, SPARSE = 24, 50
@@ -211,15 +210,10 @@ def full_disk(how):
             subprocess.run(["umount", "-l", path], check=True)
             os.rmdir(path)
     else:
-        path = tempfile.mkdtemp(prefix="indexer.")
-        indexer = Indexer(path)
-        hard = resource.prlimit(indexer.process.pid, resource.RLIMIT_FSIZE)[1]
-        resource.prlimit(indexer.process.pid, resource.RLIMIT_FSIZE, (3 << 20, hard))
-        try:
-            yield indexer, lambda: resource.prlimit(indexer.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        finally:
-            indexer.stop()
-            shutil.rmtree(path, ignore_errors=True)
+        with running_indexer() as indexer:
+            hard = resource.prlimit(indexer.pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(indexer.pid, resource.RLIMIT_FSIZE, (3 << 20, hard))
+            yield indexer, lambda: resource.prlimit(indexer.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
 @pytest.mark.parametrize("how", ["file system", "file size"])

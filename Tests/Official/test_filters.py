@@ -2,14 +2,13 @@
 import json
 import os
 import random
-import urllib.error
 import urllib.parse
-import urllib.request
 
 import pytest
 import qdrant_edge as edge
-from indexer_process import KEY, folder, indexer  # noqa: F401 (fixtures)
+from indexer_process import folder, indexer  # noqa: F401 (fixtures)
 from qdrant_client import QdrantClient, models
+from wire import Wire
 
 SEED = int(os.environ.get("TEST_SEED", "5"))
 COUNT = 400
@@ -182,7 +181,7 @@ def vector(draw):
 class Stores:
     """One collection in the indexer, in Qdrant's engine and in the client's memory."""
     def __init__(self, indexer, folder, distance="Cosine"):
-        self.indexer = indexer
+        self.wire = Wire(indexer.url)
         draw = random.Random(SEED)
         self.points = [(number, vector(draw), payload(draw)) for number in range(COUNT)]
         os.makedirs(f"{folder}/edge-{distance}")
@@ -196,9 +195,7 @@ class Stores:
         self.call("PUT", "/points?wait=true", {"points": [dict(zip(("id", "vector", "payload"), point)) for point in self.points]})
 
     def call(self, method, path, body):
-        request = urllib.request.Request(
-            f"{self.indexer.url}/collections/c{path}", json.dumps(body).encode(), {"api-key": KEY, "Content-Type": "application/json"}, method=method)
-        return json.load(urllib.request.urlopen(request, timeout=20))["result"]
+        return self.wire.send(method, "/collections/c" + path, body).result
 
     def ours(self, wanted):
         return [point["id"] for point in self.call("POST", "/points/scroll", {"limit": COUNT, "filter": wanted, "with_payload": False})["points"]]
@@ -318,7 +315,7 @@ def test_a_text_index_cuts_words_as_the_engine_does(indexer, tmp_path, parameter
         given["stemmer"] = edge.SnowballParams(edge.SnowballLanguage.English)
     engine.update(edge.UpdateOperation.create_field_index("t", edge.TextIndexParams(**given)))
     stores = Stores.__new__(Stores)
-    stores.indexer = indexer
+    stores.wire = Wire(indexer.url)
     stores.call("PUT", "", {"vectors": {"size": 1, "distance": "Dot"}})
     stores.call("PUT", "/points?wait=true", {"points": [{"id": number, "vector": [1.0], "payload": {"t": text}} for number, text in enumerate(texts)]})
     stores.call("PUT", "/index?wait=true", {"field_name": "t", "field_schema": {"type": "text", **parameters}})
@@ -355,12 +352,8 @@ def test_deep_filters_are_answered_or_refused_and_harm_nothing(stores):
             if depth > 500:
                 before, after = json.dumps(wrap("LEAF")).split('"LEAF"')
                 body = body.replace('"LEAF"', before * depth + '"LEAF"' + after * depth)
-            request = urllib.request.Request(f"{stores.indexer.url}/collections/c{path}", body.replace('"LEAF"', json.dumps(leaf)).encode(), {"api-key": KEY, "Content-Type": "application/json"})
-            try:
-                status, answer = 200, json.load(urllib.request.urlopen(request, timeout=20))
-            except urllib.error.HTTPError as refusal:
-                status, answer = refusal.code, json.load(refusal)
-            assert (status == 200) == (depth < 100), (name, depth, answer)
+            answer = stores.wire.send("POST", "/collections/c" + path, body.replace('"LEAF"', json.dumps(leaf)).encode())
+            assert answer.ok == (depth < 100), (name, depth, answer.text)
             if depth >= 100:
-                assert 400 <= status < 500 and "nested deeper" in answer["status"]["error"], answer
+                assert 400 <= answer.status < 500 and "nested deeper" in answer.error, answer.text
     assert stores.ours(leaf) == stores.of_memory(leaf)

@@ -1,10 +1,8 @@
 """Qdrant's REST surface, request by request; each and its answer are validated against Qdrant's OpenAPI document."""
 import datetime
-import shutil
-import tempfile
 
 import pytest
-from indexer_process import Indexer
+from indexer_process import running_indexer
 from wire import Wire
 
 COLLECTION = "/collections/{collection_name}"
@@ -15,11 +13,8 @@ VECTORS = {1: [0.05, 0.61, 0.76, 0.74], 2: [0.19, 0.81, 0.75, 0.11], 3: [0.36, 0
 
 @pytest.fixture(scope="module")
 def server():
-    folder = tempfile.mkdtemp(prefix="indexer.")
-    process = Indexer(folder, INDEXER_BODY_BYTES="300000")
-    yield process
-    process.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with running_indexer(INDEXER_BODY_BYTES="300000") as process:
+        yield process
 
 
 @pytest.fixture
@@ -594,7 +589,7 @@ def test_bodies_that_are_no_json_or_too_much_of_it(cities):
     before = cities.scroll(limit=100, with_vector=True)
     for raw in [b"", b"{", b'{"points":[{"id":1,"vector":[1,2', b'{"points":[{"id":1,"vector":[NaN,1,2,3]}]}', b"[" * 5000, b"\xff\xfe", b'"x"', b"[]", b"{}"]:
         for method, path in [("PUT", "/points?wait=true"), ("POST", "/points/batch"), ("POST", "/points/query"), ("POST", "/points/delete"), ("PUT", "")]:
-            answer = cities.send(method, "/collections/c" + path, raw=raw)
+            answer = cities.send(method, "/collections/c" + path, raw)
             if raw == b"{}" and path == "/points/query":
                 continue
             assert answer.status == (409 if raw == b"{}" and path == "" else 400), (path, raw[:20], answer.text)
@@ -602,7 +597,7 @@ def test_bodies_that_are_no_json_or_too_much_of_it(cities):
     for path in ["/points/query", "/points/scroll", "/points/count", "/points/delete"]:
         refused = cities.send("POST", "/collections/c" + path, {"filter": deep})
         assert refused.status == 400 and refused.error.startswith("Format error in JSON body: "), refused.text
-    refused = cities.send("PUT", "/collections/c/points", raw=b'{"points":[' + b" " * 300000 + b"]}")
+    refused = cities.send("PUT", "/collections/c/points", b'{"points":[' + b" " * 300000 + b"]}")
     assert refused.status == 413 and refused.error
     assert cities.scroll(limit=100, with_vector=True) == before
 

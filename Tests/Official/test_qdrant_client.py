@@ -1,14 +1,13 @@
 """Qdrant's own Python client, unmodified, against a running indexer."""
 import random
 import threading
-import urllib.error
-import urllib.request
 import uuid
 
 import pytest
 from indexer_process import Indexer, client, folder, indexer  # noqa: F401 (fixtures)
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
+from suite import StartError, request
 
 
 def vector(seed, size=16):
@@ -149,10 +148,7 @@ def test_refusals_have_qdrants_status_and_say_where(client, call, status, text):
 
 def test_a_key_is_asked_for(indexer):
     for path, status in [("/collections", 401), ("/healthz", 200), ("/livez", 200), ("/", 200)]:
-        try:
-            assert urllib.request.urlopen(indexer.url + path).status == status
-        except urllib.error.HTTPError as refusal:
-            assert refusal.code == status
+        assert request("GET", indexer.url + path).status == status
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -193,6 +189,6 @@ def test_nothing_answered_is_lost_by_kill_9(folder, wait):
 
 
 def test_sigterm_ends_with_0_and_a_second_indexer_is_kept_out(indexer, folder):
-    with pytest.raises(AssertionError, match="in use by another indexer"):
+    with pytest.raises(StartError, match="in use by another indexer"):
         Indexer(folder)
     assert indexer.stop() == 0

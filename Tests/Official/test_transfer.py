@@ -3,13 +3,11 @@ import gzip
 import json
 import os
 import random
-import shutil
 import subprocess
-import tempfile
 import threading
 
 import pytest
-from indexer_process import BINARY, KEY, Indexer, folder, indexer  # noqa: F401
+from indexer_process import BINARY, KEY, folder, indexer, running_indexer  # noqa: F401 (fixtures)
 from qdrant_client import models
 
 
@@ -22,11 +20,8 @@ def command(*words, expected=0, stdin=None, **environment):
 
 @pytest.fixture
 def other():
-    path = tempfile.mkdtemp(prefix="indexer.")
-    process = Indexer(path)
-    yield process
-    process.stop()
-    shutil.rmtree(path, ignore_errors=True)
+    with running_indexer() as process:
+        yield process
 
 
 def fill(client, count=1500):

@@ -3,12 +3,11 @@ import functools
 import json
 import os
 import re
-import urllib.error
-import urllib.request
 
 import jsonschema
 import referencing.jsonschema
 from indexer_process import KEY
+from suite import request
 
 with open(os.path.join(os.path.dirname(__file__), "qdrant-openapi.json")) as file:
     DOCUMENT = json.load(file)
@@ -77,14 +76,10 @@ class Wire:
     def __init__(self, url, collection="c"):
         self.url, self.collection = url, collection
 
-    def send(self, method, target, body=None, raw=None):
-        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + target, data, {"api-key": KEY, "Content-Type": "application/json"}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=20) as response:
-                return Answer(response.status, response.read().decode(), response.headers)
-        except urllib.error.HTTPError as refusal:
-            return Answer(refusal.code, refusal.read().decode(), refusal.headers)
+    def send(self, method, target, body=None):
+        """`body`: bytes as they are, anything else as JSON."""
+        answer = request(method, self.url + target, body, headers={"api-key": KEY, "Content-Type": "application/json"})
+        return Answer(answer.status, answer.text, answer.headers)
 
     def call(self, method, path, body=None, query="", malformed=False, **names):
         """`malformed`: the body is meant not to be of the documented form."""

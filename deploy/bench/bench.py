@@ -69,12 +69,6 @@ def cpu_of_tree(process):
     return total
 
 
-def anonymous(process):
-    """Bytes that are the process' own, not pages of files."""
-    with open(f"/proc/{process.pid}/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon:"))
-
-
 class Meter:
     def __init__(self, processes):
         self.processes = processes
@@ -153,8 +147,8 @@ def pipeline(folder):
         assert count == ROWS, f"{count} points"
         search(suite)
         for service in suite.services.values():
-            say(f"peak resident MB, {service.name}", service.peak_rss() / 2**20, "≤ 600" if service.name == "indexer" else "≤ 150")
-        say("indexer after it, MB of its own (the rest is mapped files)", anonymous(suite["indexer"]) / 2**20)
+            say(f"peak resident MB, {service.name}", service.memory("VmHWM") / 2**20, "≤ 600" if service.name == "indexer" else "≤ 150")
+        say("indexer after it, MB of its own (the rest is mapped files)", suite["indexer"].memory("RssAnon") / 2**20)
         suite.stop_services()
         peer(suite, stub)
     finally:
@@ -275,7 +269,7 @@ def model(folder):
             label = "AVX2 kernel" if kernel else "this machine's kernel"
             say(f"local model, texts per CPU-second, {label}", len(texts) / used, "≥ 100" if kernel else "",
                 f"{tokens[0] / len(texts):.0f} tokens a text, {len(texts) / (time.monotonic() - began):.0f} texts/s")
-            say(f"embedder with the model, peak resident MB, {label}", service.peak_rss() / 2**20, "≤ 300")
+            say(f"embedder with the model, peak resident MB, {label}", service.memory("VmHWM") / 2**20, "≤ 300")
         finally:
             service.suite.stop()
 
@@ -296,7 +290,7 @@ def relevance(folder):
 
 
 def store(folder):
-    store_bench.run(folder, os.path.join(binaries("release"), "indexer"), free_port(), say)
+    store_bench.run(folder, os.path.join(binaries("release"), "indexer"), say)
 
 
 def main():

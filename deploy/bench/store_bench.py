@@ -5,7 +5,6 @@ The peers run in processes of their own, one after the other:  store_bench.py PE
 import http.client
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,9 @@ import threading
 import time
 
 import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts"))
+from suite import LoneIndexer, memory  # noqa: E402
 
 POINTS = int(os.environ.get("BENCH_POINTS", "200000"))
 DIMENSIONS = 384
@@ -72,11 +74,6 @@ def payload(number):
 def percentiles(took):
     took = sorted(took[len(took) // 10:])
     return statistics.median(took), took[int(len(took) * 0.99)]
-
-
-def memory(pid, field):
-    with open(f"/proc/{pid}/status") as status:
-        return next((int(line.split()[1]) / 1024 for line in status if line.startswith(field + ":")), 0)
 
 
 # Ours
@@ -148,29 +145,16 @@ def ingest(port, data, connections):
     return seconds
 
 
-def ours(folder, binary, port, say):
+def ours(folder, binary, say):
     data = Data(folder)
-    store = os.path.join(folder, "store")
-    environment = {"PATH": os.environ["PATH"], "STORE_ONLY": "true", "DATA_DIR": store, "PORT": str(port), "ACCESS_LOG": "false", "LOG_LEVEL": "warning"}
-
-    def start():
-        process = subprocess.Popen([binary], env=environment)
-        while True:
-            assert process.poll() is None, "the indexer has ended"
-            try:
-                caller = Caller(port)
-                caller.connection.request("GET", "/readyz")
-                if caller.connection.getresponse().read() is not None:
-                    return process
-            except OSError:
-                time.sleep(0.005)
-
-    process = start()
+    indexer = LoneIndexer(binary, os.path.join(folder, "store"), os.path.join(folder, "indexer.log"))
+    megabytes = lambda field: indexer.memory(field) / 2**20
+    indexer.start()
     try:
-        caller = Caller(port)
+        caller = Caller(indexer.port)
         caller("PUT", "", {"vectors": {"text": {"size": DIMENSIONS, "distance": "Cosine"}},
                            "sparse_vectors": {"lexical": {"modifier": "idf"}}})
-        seconds = ingest(port, data, 2)
+        seconds = ingest(indexer.port, data, 2)
         say("store: ingest, points/s", POINTS / seconds, "≥ 15,000", f"dense and sparse, batches of {BATCH}, wait=true, 2 connections")
         queries = [{"query": query.tolist(), "using": "text", "limit": 10, "with_payload": True} for query in data.queries]
         took, found = caller.timed(queries)
@@ -191,18 +175,16 @@ def ours(folder, binary, port, say):
         say("store: a hybrid search's requests, p50 ms", p50, "≤ 15", f"p99 {p99:.1f}; 1,000 by meaning, 1,000 by words, then ten records")
         took, _ = caller.timed([body["prefetch"][1] | {"limit": 10} for body in hybrid])
         say("store: sparse query p50 ms", percentiles(took)[0])
-        say("store: resident MB", memory(process.pid, "VmRSS"), "≤ 600",
-            f"at most {memory(process.pid, 'VmHWM'):.0f}; of its own {memory(process.pid, 'RssAnon'):.0f}, the rest is mapped files")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        say("store: resident MB", megabytes("VmRSS"), "≤ 600",
+            f"at most {megabytes('VmHWM'):.0f}; of its own {megabytes('RssAnon'):.0f}, the rest is mapped files")
+        indexer.kill()
         began = time.perf_counter()
-        process = start()
-        Caller(port)("POST", "/points/query", queries[0])
+        indexer.start()
+        Caller(indexer.port)("POST", "/points/query", queries[0])
         say("store: restart after kill -9 to the first answer, s", time.perf_counter() - began, "≤ 3")
-        say("store: resident MB after the restart", memory(process.pid, "VmRSS"), "≤ 600", f"at most {memory(process.pid, 'VmHWM'):.0f}")
+        say("store: resident MB after the restart", megabytes("VmRSS"), "≤ 600", f"at most {megabytes('VmHWM'):.0f}")
     finally:
-        process.kill()
-        process.wait()
+        indexer.stop()
 
 
 # Peers: each answers how to add rows, to be done with adding, and to search with or without the filter
@@ -275,13 +257,13 @@ def peer(name, folder):
             found.append(search(query, filtered))
             took.append((time.perf_counter() - start) * 1000)
         result[kind] = [*percentiles(took), data.recall(kind, found)]
-    result["anonymous"] = memory(os.getpid(), "RssAnon") - before
+    result["anonymous"] = (memory(os.getpid(), "RssAnon") - before) / 2**20
     return result
 
 
-def run(folder, binary, port, say):
+def run(folder, binary, say):
     make_data(folder)
-    ours(folder, binary, port, say)
+    ours(folder, binary, say)
     for name in PEERS:
         done = subprocess.run([sys.executable, os.path.abspath(__file__), name, folder], capture_output=True, text=True)
         if done.returncode != 0:

@@ -93,6 +93,12 @@ def reachable_folder(folder, user):
     return other
 
 
+def memory(pid, field):
+    """Bytes: VmRSS now, VmHWM at most, RssAnon without the pages of files."""
+    with open(f"/proc/{pid}/status") as status:
+        return next((int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":")), 0)
+
+
 class Process:
     """One program in a session of its own (Ctrl-C does not reach it); the kernel ends it when the thread that started it ends."""
 
@@ -174,13 +180,8 @@ class Process:
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def peak_rss(self):
-        """Bytes."""
-        with open(f"/proc/{self.pid}/status") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return 0
+    def memory(self, field):
+        return memory(self.pid, field)
 
 
 class PostgresServer(Process):
@@ -336,8 +337,18 @@ class ServiceProcess(Process):
             if answer.status == 200:
                 return
             last = answer.text[:500] or last
-            time.sleep(0.03)
+            time.sleep(0.01)
         raise StartError(f"{self.name} is not ready after {limit} s: {last}\n{self.log_tail()}")
+
+
+class LoneIndexer(ServiceProcess):
+    """An indexer without the suite, as somebody's Qdrant: its store in `data`, a port of its own."""
+
+    def __init__(self, binary, data, log, key=None, env=None):
+        port = free_port()
+        super().__init__("indexer", binary, port, log, {
+            "STORE_ONLY": "true", "DATA_DIR": data, "PORT": str(port), "HOST": "127.0.0.1", "QDRANT_API_KEY": key or "",
+            "LOG_LEVEL": "warning", "ACCESS_LOG": "false", **(env or {})})
 
 
 class Answer:
