@@ -20,8 +20,7 @@ QUERIES = ["cast iron skillet", "a warm jacket", "noise cancelling headphones", 
 class PlayedQdrant(LoneIndexer):
     def __init__(self, folder, binaries):
         os.makedirs(folder, exist_ok=True)
-        self.folder = os.path.join(folder, "storage")
-        super().__init__(os.path.join(binaries, "indexer"), self.folder, os.path.join(folder, "qdrant.log"), KEY)
+        super().__init__(os.path.join(binaries, "indexer"), os.path.join(folder, "storage"), os.path.join(folder, "qdrant.log"), KEY)
 
     def ask(self, method, path, body=None):
         answer = request(method, self.url + path, body, headers={"api-key": KEY})
@@ -205,7 +204,7 @@ def test_a_collection_that_qdrant_lost_is_filled_again(case, slowly):
     job_id = case.start()
     case.wait_for_progress(job_id, 800)
     case.qdrant.kill()
-    shutil.rmtree(case.qdrant.folder)
+    shutil.rmtree(case.qdrant.data)
     case.qdrant.start()
     job = case.suite.wait_for_job(job_id, limit=60)
     assert job["status"] == "failed" and "things" in job["errorMessage"], job

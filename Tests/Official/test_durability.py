@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -263,7 +264,7 @@ def test_a_full_disk_is_emptied_by_deleting_a_collection():
         while status == 200:
             status, answer = caller("PUT", "/points?wait=true", {"points": points})
         assert status == 507, answer
-        with contextlib.suppress(OSError), open(os.path.join(indexer.folder, "rest"), "wb", buffering=0) as rest:
+        with contextlib.suppress(OSError), open(os.path.join(indexer.data, "rest"), "wb", buffering=0) as rest:
             while True:
                 rest.write(bytes(4096))
         assert caller("DELETE", "") == (200, True)
@@ -278,7 +279,7 @@ def test_a_full_disk_is_emptied_by_deleting_a_collection():
 def test_a_collection_that_could_not_be_made_is_not_there_later(folder):
     """At each number of files that the process may still open."""
     indexer = Indexer(folder)
-    pid = indexer.process.pid
+    pid = indexer.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     caller = Caller(indexer.port)
     create(caller)

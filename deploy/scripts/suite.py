@@ -2,7 +2,6 @@
 
 Python's standard library only (3.9+). `make run`, the smoke test, the end-to-end and fault tests and the bench start it here.
 """
-import ctypes
 import glob
 import hashlib
 import json
@@ -345,7 +344,7 @@ class LoneIndexer(ServiceProcess):
     """An indexer without the suite, as somebody's Qdrant: its store in `data`, a port of its own."""
 
     def __init__(self, binary, data, log, key=None, env=None):
-        port = free_port()
+        self.data, port = data, free_port()
         super().__init__("indexer", binary, port, log, {
             "STORE_ONLY": "true", "DATA_DIR": data, "PORT": str(port), "HOST": "127.0.0.1", "QDRANT_API_KEY": key or "",
             "LOG_LEVEL": "warning", "ACCESS_LOG": "false", **(env or {})})
@@ -539,11 +538,6 @@ class Suite:
 
     def search(self, collection, query, **options):
         return self.expect("POST", "/api/search", {"collection": collection, "query": query, **options})
-
-
-def follow_parent():
-    """Ends this process when its parent does: a test runner that is killed leaves nothing behind."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def binaries(configuration):
