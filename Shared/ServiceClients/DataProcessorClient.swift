@@ -73,7 +73,7 @@ package struct DataProcessorClient: Sendable {
     private func result(
         of id: String, until deadline: ContinuousClock.Instant, trace: TraceContext?
     ) async throws -> Result {
-        let path = "/jobs/\(ServiceCaller.segment(id))?wait=\(max(1, polling.interval.components.seconds))"
+        let path = "/jobs/\(ClientRequest.segment(id))?wait=\(max(1, polling.interval.components.seconds))"
         while true {
             let asked = polling.now()
             do {

@@ -120,7 +120,7 @@ package struct IndexerClient: Sendable {
             "POST", "/collections/aliases", ["actions": .array(isNew ? [create] : [delete, create])])
     }
 
-    private func path(_ collection: String) -> String { "/collections/\(ServiceCaller.segment(collection))" }
+    private func path(_ collection: String) -> String { "/collections/\(ClientRequest.segment(collection))" }
 
     private func result(
         _ method: String, _ path: String, _ body: JSONValue? = nil, trace: TraceContext? = nil

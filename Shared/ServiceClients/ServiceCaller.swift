@@ -1,5 +1,4 @@
 import FastJSON
-import Foundation
 import HTTPClient
 import Resilience
 import ServiceRuntime
@@ -17,13 +16,6 @@ struct ServiceCaller: Sendable {
     static func bearer(_ token: String?) -> [(String, String)] {
         token.map { [("authorization", "Bearer \($0)")] } ?? []
     }
-
-    /// A name as one segment of a path.
-    static func segment(_ name: String) -> String {
-        name.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
-    }
-    private static let unreserved = CharacterSet(
-        charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
     /// `body` as JSON bytes. `isIdempotent` calls are tried again when the network or the service fails for the moment; the
     /// others only when they have certainly not arrived.

@@ -172,4 +172,9 @@ struct HTTPClientTests {
             try await client.send(ClientRequest(url: "http://127.0.0.1:1"))
         }
     }
+
+    @Test func aNameIsOneSegmentOfAPath() {
+        #expect(ClientRequest.segment("products@2/ä\t") == "products%402%2F%C3%A4%09")
+        #expect(ClientRequest.segment("a-b._~Z9") == "a-b._~Z9")
+    }
 }

@@ -47,7 +47,7 @@ struct ForwardingRoutes: Sendable {
         if let write = ForwardedWrite(request.method, segments) {
             try await guardian.check(request, writesTo: write.collection, in: store, removal: write.isRemoval)
         }
-        let path = "/" + segments.map(QdrantConnection.segment).joined(separator: "/")
+        let path = "/" + segments.map(ClientRequest.segment).joined(separator: "/")
         let query = request.target.firstIndex(of: "?").map { String(request.target[$0...]) } ?? ""
         let qdrant = store.qdrant
         var headers = qdrant.keyHeader

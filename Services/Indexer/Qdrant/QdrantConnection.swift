@@ -30,22 +30,8 @@ struct QdrantConnection: Sendable {
         return [("api-key", apiKey)] + (isBearer ? [("authorization", "Bearer \(apiKey)")] : [])
     }
 
-    /// A name as one segment of a path.
-    static func segment(_ name: String) -> String {
-        var text = ""
-        for byte in name.utf8 {
-            switch byte {
-            case 48...57, 65...90, 97...122, 45, 46, 95, 126: text.unicodeScalars.append(Unicode.Scalar(byte))
-            default:
-                let digits = String(byte, radix: 16, uppercase: true)
-                text += byte < 16 ? "%0\(digits)" : "%\(digits)"
-            }
-        }
-        return text
-    }
-
     static func path(_ collection: String, _ rest: String = "") -> String {
-        "/collections/\(segment(collection))\(rest)"
+        "/collections/\(ClientRequest.segment(collection))\(rest)"
     }
 
     /// The answer's body, for a status below 400. What is idempotent is tried again when the network or Qdrant fails for the moment, the

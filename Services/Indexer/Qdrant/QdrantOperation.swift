@@ -192,42 +192,16 @@ struct QdrantChanges {
         writer.write(id.json)
         writer.raw(",\"vector\":")
         if vectors.count == 1, names[vectors[0].position].isEmpty {
-            write(vectors[0].values)
+            writer.write(vectors[0].values)
         } else {
             writer.raw("{")
             for (index, vector) in vectors.enumerated() {
                 if index > 0 { writer.raw(",") }
                 writer.write(names[vector.position])
                 writer.raw(":")
-                write(vector.values)
+                writer.write(vector.values)
             }
             writer.raw("}")
         }
-    }
-
-    private mutating func write(_ values: VectorValues) {
-        switch values {
-        case .dense(let numbers): writer.write(numbers)
-        case .sparse(let vector):
-            writer.raw("{\"indices\":[")
-            for (index, dimension) in vector.indices.enumerated() {
-                if index > 0 { writer.raw(",") }
-                writer.write(Int64(dimension))
-            }
-            writer.raw("],\"values\":")
-            writer.write(vector.values)
-            writer.raw("}")
-        }
-    }
-}
-
-extension JSONWriter {
-    fileprivate mutating func write(_ numbers: [Float]) {
-        raw("[")
-        for (index, number) in numbers.enumerated() {
-            if index > 0 { raw(",") }
-            write(number)
-        }
-        raw("]")
     }
 }

@@ -1,3 +1,4 @@
+import HTTPClient
 import WireProtocol
 
 /// A real Qdrant, or another indexer, as the vector store: the same protocol over its REST API.
@@ -60,7 +61,7 @@ struct QdrantStore: VectorStore {
                 "DELETE", Self.vectorPath(collection, name), collection: collection, isIdempotent: false, waits: true))
     }
     private static func vectorPath(_ collection: String, _ name: String) -> String {
-        QdrantConnection.path(collection, "/vectors/\(QdrantConnection.segment(name))?wait=true")
+        QdrantConnection.path(collection, "/vectors/\(ClientRequest.segment(name))?wait=true")
     }
 
     func deleteCollection(_ name: String) async throws -> Bool {
@@ -96,7 +97,7 @@ struct QdrantStore: VectorStore {
                 "PUT", "\(path)?wait=true", body.serializedBytes, collection: collection, waits: true)
         } else {
             result = try await qdrant.result(
-                "DELETE", "\(path)/\(QdrantConnection.segment(field))?wait=true", collection: collection, waits: true)
+                "DELETE", "\(path)/\(ClientRequest.segment(field))?wait=true", collection: collection, waits: true)
         }
         return Self.sequence(result)
     }

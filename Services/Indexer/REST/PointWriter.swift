@@ -33,14 +33,14 @@ enum PointWriter {
         if let vectors = point.vectors {
             writer.raw(",\"vector\":")
             if vectors.count == 1, vectors[0].name.isEmpty {
-                write(vectors[0].values, into: &writer)
+                writer.write(vectors[0].values)
             } else {
                 writer.raw("{")
                 for (index, vector) in vectors.enumerated() {
                     if index > 0 { writer.raw(",") }
                     writer.write(vector.name)
                     writer.raw(":")
-                    write(vector.values, into: &writer)
+                    writer.write(vector.values)
                 }
                 writer.raw("}")
             }
@@ -50,28 +50,5 @@ enum PointWriter {
             writer.write(value)
         }
         writer.raw("}")
-    }
-
-    private static func write(_ values: VectorValues, into writer: inout JSONWriter) {
-        switch values {
-        case .dense(let values): write(values, into: &writer)
-        case .sparse(let vector):
-            writer.raw("{\"indices\":[")
-            for (index, dimension) in vector.indices.enumerated() {
-                if index > 0 { writer.raw(",") }
-                writer.write(Int64(dimension))
-            }
-            writer.raw("],\"values\":")
-            write(vector.values, into: &writer)
-            writer.raw("}")
-        }
-    }
-    private static func write(_ values: [Float], into writer: inout JSONWriter) {
-        writer.raw("[")
-        for (index, value) in values.enumerated() {
-            if index > 0 { writer.raw(",") }
-            writer.write(value)
-        }
-        writer.raw("]")
     }
 }
