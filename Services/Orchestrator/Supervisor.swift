@@ -147,7 +147,9 @@ final class Supervisor: Service {
             let ended = try await jobs.reconcile(id: id)
             guard !ended.status.isActive else { continue }
             count(ended)
-            if ended.status == .completed, !ended.options.dryRun { try await collections.markSynced(physicalName: ended.collection) }
+            if ended.status == .completed, !ended.options.dryRun {
+                try await collections.markSynced(physicalName: ended.collection)
+            }
         }
         for job in try await jobs.stalled(for: timing.progressTimeout) {
             let minutes = timing.progressTimeout.components.seconds / 60

@@ -88,7 +88,9 @@ extension VectorCollection {
     /// One that was made by hand, as its first sync would leave it.
     package func filled(with space: EmbeddingSpace) -> VectorCollection {
         var collection = self
-        for index in versions.indices where versions[index].state == .active { collection.versions[index].space = space }
+        for index in versions.indices where versions[index].state == .active {
+            collection.versions[index].space = space
+        }
         return collection
     }
 }

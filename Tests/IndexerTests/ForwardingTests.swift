@@ -161,7 +161,9 @@ struct ForwardingTests {
         played.on("GET", "/collections") { _ in .json(["result": ["collections": []]] as JSONValue) }
         played.on("GET", "/collections/:name/snapshots/all") { _ in
             HTTPResponse(
-                status: 200, body: .stream { writer in while true { try await writer.write([UInt8](repeating: 0, count: 1 << 16)) } })
+                status: 200,
+                body: .stream { writer in while true { try await writer.write([UInt8](repeating: 0, count: 1 << 16)) } }
+            )
         }
         let server = HTTPServer(
             host: "127.0.0.1", port: 0, router: played, log: .silent, metrics: Metrics(), accessLog: false)

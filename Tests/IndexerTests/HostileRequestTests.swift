@@ -44,7 +44,8 @@ struct HostileRequestTests {
         }
         try await store.write([PointChange(id: Self.one, effect: .upsert(vectors: placed, payload: [123, 125]))])
         #expect(
-            try await store.query(QueryRequest(query: .near([1, 1, 1, 1, 1]), using: "v1"), in: "c").map(\.score) == [5])
+            try await store.query(QueryRequest(query: .near([1, 1, 1, 1, 1]), using: "v1"), in: "c").map(\.score) == [5]
+        )
     }
 
     @Test func aVectorGivenOftenIsTheLast() async throws {
@@ -57,9 +58,13 @@ struct HostileRequestTests {
     @Test(arguments: [1, 2, 1000, 100_000]) func aPayloadNestedTooDeepToBeReadAgainIsRefused(levels: Int) async throws {
         try await store.write([.upsert(1, [1, 2], ["n": 1])])
         let limit = JSONReader.defaultMaximumDepth
-        func key(_ steps: Int) throws -> PayloadPath { try path(Array(repeating: "d", count: steps).joined(separator: ".")) }
+        func key(_ steps: Int) throws -> PayloadPath {
+            try path(Array(repeating: "d", count: steps).joined(separator: "."))
+        }
         let members = JSONObject([("x", [1])])
-        await #expect(throws: StoreError.self) { try await apply(.setPayload(members, key: try key(limit - 3 + levels))) }
+        await #expect(throws: StoreError.self) {
+            try await apply(.setPayload(members, key: try key(limit - 3 + levels)))
+        }
         if levels > 1 { return }
         try await apply(.setPayload(members, key: try key(limit - 3)))
         try await apply(.setPayload(JSONObject([("n", 2)])))

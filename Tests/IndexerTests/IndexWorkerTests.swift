@@ -313,7 +313,9 @@ struct IndexWorkerTests {
                 .init(name: "image", size: 9, distance: .dot), .init(name: "text", size: 2, distance: .dot),
             ], sparseVectors: [.init(name: "lexical", idf: true)])
         try configuration.removeVector("image")
-        for name in ["a", "b", "c"] { try configuration.addVector(name, JSONObject([("dense", ["size": 5, "distance": "Dot"])])) }
+        for name in ["a", "b", "c"] {
+            try configuration.addVector(name, JSONObject([("dense", ["size": 5, "distance": "Dot"])]))
+        }
         var record = Self.record("k", "t", #"{"title":"lamp"}"#)
         record.vector = [1, 0]
         let change = RecordChange(

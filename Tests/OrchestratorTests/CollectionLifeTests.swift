@@ -43,7 +43,8 @@ struct CollectionLifeTests {
             }
             router.on("PUT", "/collections/:name") { [self] request in
                 try await state.withLock({ $0.beforeChange })?(request)
-                return answer(.bool(state.withLock { $0.collections.insert(request.parameters["name"] ?? "").inserted }))
+                return answer(
+                    .bool(state.withLock { $0.collections.insert(request.parameters["name"] ?? "").inserted }))
             }
             router.on("DELETE", "/collections/:name") { [self] request in
                 try await state.withLock({ $0.beforeChange })?(request)
@@ -72,7 +73,10 @@ struct CollectionLifeTests {
         embedder.on("GET", "/providers") { _ in
             .json([
                 "providers": [
-                    ["space": .string(EmbeddingSpace.example.identifier), "default": true, "cost_per_million_tokens": 0]
+                    [
+                        "space": .string(EmbeddingSpace.example.identifier), "default": true,
+                        "cost_per_million_tokens": 0,
+                    ]
                 ]
             ])
         }

@@ -99,7 +99,7 @@ struct HarvestRun: Sendable {
         do {
             let count = try await connector.count()
             _ = try await jobs.estimate(Int64(count.rows), jobID: job.id, epoch: job.epoch)
-        } catch where Task.isCancelled {  // all is read before the source has counted
+        } catch _ where Task.isCancelled {  // all is read before the source has counted
         } catch {
             log.warning("source.not_counted", ["error": .string("\(error)")])
         }

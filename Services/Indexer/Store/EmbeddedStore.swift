@@ -60,7 +60,8 @@ final class EmbeddedStore: VectorStore {
             let collection = try EmbeddedCollection(folder: "\(parent)/\(name)", surroundings)
             if let other = catalogue.collections.updateValue(collection, forKey: collection.name) {
                 throw StoreError.inputOutput(
-                    "\(other.folder) and \(collection.folder) are both collection `\(collection.name)`: move one of them away")
+                    "\(other.folder) and \(collection.folder) are both collection `\(collection.name)`: move one of them away"
+                )
             }
             surroundings.log.info(
                 "collection.opened",
@@ -80,7 +81,9 @@ final class EmbeddedStore: VectorStore {
             }
             // One without its collection was left by a deletion that was cut off.
             for (alias, target) in value.object?.members ?? [] {
-                if let target = target.string, catalogue.collections[target] != nil { catalogue.aliases[alias] = target }
+                if let target = target.string, catalogue.collections[target] != nil {
+                    catalogue.aliases[alias] = target
+                }
             }
         }
         return catalogue

@@ -81,7 +81,8 @@ struct UpdateResolver {
         case .setPayload(let members, let path?):
             // What is nested deeper could not be read again.
             guard path.steps.count + Self.depth(.object(members)) < JSONReader.defaultMaximumDepth else {
-                throw StoreError.wrongInput("payload: nested \(JSONReader.defaultMaximumDepth) levels deep or deeper at its key")
+                throw StoreError.wrongInput(
+                    "payload: nested \(JSONReader.defaultMaximumDepth) levels deep or deeper at its key")
             }
             return rewriting { Payload.merging(members, at: path, into: $0) }
         case .deletePayloadKeys(let paths): return rewriting { Payload.deleting(paths, from: $0) }
