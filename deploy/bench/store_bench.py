@@ -2,6 +2,7 @@
 
 The peers run in processes of their own, one after the other:  store_bench.py PEER FOLDER  prints one JSON object.
 """
+import glob
 import http.client
 import json
 import os
@@ -145,6 +146,40 @@ def ingest(port, data, connections):
     return seconds
 
 
+def rewrite(port, data, folder, say, points=64, seconds=60):
+    """Upserts one after the other, of points that are there, until two compactions are done. A collection has more than one log while
+    the older one's points are brought into the files."""
+    (collection,) = glob.glob(os.path.join(folder, "collections", "*"))
+
+    def files():
+        names = os.listdir(collection)
+        return max(int(name[4:-6]) for name in names if name.endswith(".slots")), sum(name.startswith("wal-") for name in names) > 1
+
+    draw = np.random.default_rng(4)
+    caller, bodies = Caller(port), []
+    for _ in range(500):
+        rows = draw.integers(0, POINTS, points).tolist()
+        vectors = np.round(data.points[rows].astype(np.float64), 7).tolist()
+        bodies.append(json.dumps({"points": [
+            {"id": row, "vector": {"text": vector, "lexical": data.sparse(row)}, "payload": payload(row)}
+            for row, vector in zip(rows, vectors)]}).encode())
+    quiet, busy = [], []
+    (first, isBusy), end = files(), time.perf_counter() + seconds
+    generation = first
+    while time.perf_counter() < end and (generation < first + 2 or isBusy):
+        before = isBusy
+        began = time.perf_counter()
+        caller("PUT", "/points?wait=true", bodies[(len(quiet) + len(busy)) % len(bodies)])
+        took = (time.perf_counter() - began) * 1000
+        generation, isBusy = files()
+        (busy if before or isBusy else quiet).append(took)
+    for name, took in (("", sorted(quiet)), (" while a checkpoint or a compaction runs", sorted(busy))):
+        if took:
+            say(f"store: upsert of {points} points{name}, p50 ms", statistics.median(took), "",
+                f"p99 {took[int(len(took) * 0.99)]:.1f}, at most {took[-1]:.1f}; {len(took)} of them, wait=true"
+                + (f", {generation - first} compactions" if name else ""))
+
+
 def ours(folder, binary, say):
     data = Data(folder)
     indexer = LoneIndexer(binary, os.path.join(folder, "store"), os.path.join(folder, "indexer.log"))
@@ -183,6 +218,7 @@ def ours(folder, binary, say):
         Caller(indexer.port)("POST", "/points/query", queries[0])
         say("store: restart after kill -9 to the first answer, s", time.perf_counter() - began, "≤ 3")
         say("store: resident MB after the restart", megabytes("VmRSS"), "≤ 600", f"at most {megabytes('VmHWM'):.0f}")
+        rewrite(indexer.port, data, os.path.join(folder, "store"), say)
     finally:
         indexer.stop()
 

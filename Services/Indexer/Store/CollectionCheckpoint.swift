@@ -31,6 +31,8 @@ struct Compaction: Sendable {
     /// Where each old slot went; `UInt32.max`: nowhere.
     private(set) var moved: [UInt32] = []
     private var copied = Bitmap(count: 0)
+    /// What of the segment has been brought to the disk.
+    private var writtenOut = SegmentEnd()
 
     fileprivate init(segment: Segment, manifest: Manifest, positions: Int) {
         self.segment = segment
@@ -49,9 +51,11 @@ struct Compaction: Sendable {
             }
             moved.append(UInt32(segment.count + run.count))
             run.append((old, CollectionCheckpoint.copy(old, of: view, columns: segment.columns)))
-            if run.count == 1024 { try append(&run) }
+            guard run.count == 1024 else { continue }
+            try append(&run)
+            try writeOut()
         }
-        try append(&run)
+        try append(&run)  // what is short is copied on the writer's time: no disk is waited for
     }
 
     private mutating func append(_ run: inout [(old: Int, slot: NewSlot)]) throws {
@@ -65,6 +69,13 @@ struct Compaction: Sendable {
             snapshot.show(first + index, vectors: segment.view.slot(first + index).vectors)
         }
         run.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func writeOut() throws {
+        let files = segment.files.map { ($0.file, $0.range(from: writtenOut, to: segment.end)) }
+        guard files.reduce(0, { $0 + $1.1.count }) >= StoreFile.writeOutBytes else { return }
+        for (file, range) in files { try file.writeOut(range) }
+        writtenOut = segment.end
     }
 
     /// Takes away what has died since it was copied. `live` is what lives now, of a writer that does not go on meanwhile.

@@ -34,7 +34,12 @@ extension EmbeddedCollection {
             saved = try CollectionCheckpoint.save(
                 manifest, plan, live: Bitmap(count: manifest.end.slots, filled: true))
         } else {
-            do { for file in plan.files { try file.file.synchronise() } } catch {
+            do {
+                for file in plan.files {
+                    try file.file.writeOut(file.range(from: plan.previous.end, to: plan.end))
+                    try file.file.synchronise()
+                }
+            } catch {
                 await writer.fail(error)
                 throw error
             }

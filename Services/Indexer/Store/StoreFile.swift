@@ -1,3 +1,4 @@
+import CVectorKernel
 import Foundation
 
 /// An open file of the store. Writes give an offset, so that one descriptor serves writers and readers.
@@ -58,6 +59,16 @@ final class StoreFile: Sendable {
     func synchronise() throws {
         if fdatasync(descriptor) != 0 { throw Self.failure("cannot sync", path) }
     }
+
+    /// Brings a part to the disk bit by bit: a sync of much at once would hold up the syncs of logs, on whose end writers wait. What comes
+    /// after it still needs `synchronise`.
+    func writeOut(_ range: Range<Int>) throws {
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.writeOutBytes) {
+            let count = min(Self.writeOutBytes, range.upperBound - start)
+            if store_write_out(descriptor, Int64(start), Int64(count)) != 0 { throw Self.failure("cannot sync", path) }
+        }
+    }
+    static let writeOutBytes = 4 << 20
 
     func truncate(to length: Int) throws {
         if ftruncate(descriptor, off_t(length)) != 0 { throw Self.failure("cannot truncate", path) }

@@ -119,4 +119,8 @@ void sparse_scan(const sparse_postings *lists, const float *weights, size_t n, c
 /* Adds that score of every slot of [first, end) to scores[slot - first]. */
 void sparse_scores(const sparse_postings *lists, const float *weights, size_t n, uint32_t first, uint32_t end, float *scores);
 
+/* Brings a part of a file from the page cache to the disk, and waits: not durable without an fdatasync, which then has little left to do.
+   -1: failed, as errno says. */
+int store_write_out(int descriptor, int64_t offset, int64_t bytes);
+
 uint32_t vector_crc32c(uint32_t seed, const void *bytes, size_t n);
