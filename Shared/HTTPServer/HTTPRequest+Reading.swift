@@ -47,7 +47,10 @@ extension HTTPRequest {
     package func json() throws(Problem) -> JSONValue {
         try refuseOtherContent()
         if body.isEmpty { throw .badRequest("a JSON body is required") }
-        do { return try JSONReader.parse(body) } catch { throw Problem(error) }
+        do { return try JSONReader.parse(body) } catch {
+            if let fault = JSONFault(in: body) { throw .badRequest(field: fault.path, fault.reason) }
+            throw Problem(error)
+        }
     }
 
     /// A body in another format than JSON, or packed. Without a `Content-Type` it is read as JSON.

@@ -24,7 +24,10 @@ struct PointsBody {
         defer { parser.giveBack(afterReading: body.count) }
         var read = json_points()
         let code = body.withUnsafeBufferPointer { json_read_points(parser.handle, $0.baseAddress, $0.count, &read) }
-        guard code == 0 else { throw RequestError.format("body", String(cString: json_error_message(code))) }
+        guard code == 0 else {
+            if let fault = JSONFault(in: body) { throw RequestError.format(fault.path, fault.reason) }
+            throw RequestError.format("body", String(cString: json_error_message(code)))
+        }
         let problem = String(cString: read.problem)
         guard problem.isEmpty else {
             let place = path.isEmpty ? problem : "\(path).\(problem)"
