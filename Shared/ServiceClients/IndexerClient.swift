@@ -48,13 +48,6 @@ package struct IndexerClient: Sendable {
         return try await result("POST", "\(path(collection))/points/count", .object(body))["count"]?.integer ?? 0
     }
 
-    /// Of these ids, the points that are there.
-    package func retrieve(collection: String, ids: [JSONValue], trace: TraceContext? = nil) async throws -> [JSONValue]
-    {
-        let body: JSONValue = ["ids": .array(ids), "with_payload": true]
-        return try await result("POST", "\(path(collection))/points", body, trace: trace).array ?? []
-    }
-
     /// What matches; a collection that is not there has nothing to delete.
     package func deletePoints(collection: String, filter: JSONValue) async throws {
         do {
@@ -66,19 +59,6 @@ package struct IndexerClient: Sendable {
     /// The points that a query (`/points/query`) finds.
     package func query(collection: String, body: JSONValue, trace: TraceContext? = nil) async throws -> [JSONValue] {
         try await result("POST", "\(path(collection))/points/query", body, trace: trace)["points"]?.array ?? []
-    }
-
-    /// The points that each of several queries finds, as many lists as queries.
-    package func queries(
-        collection: String, bodies: [JSONValue], trace: TraceContext? = nil
-    ) async throws -> [[JSONValue]] {
-        let body: JSONValue = ["searches": .array(bodies)]
-        let answers = try await result("POST", "\(path(collection))/points/query/batch", body, trace: trace).array ?? []
-        guard answers.count == bodies.count else {
-            throw ServiceClientError.malformed(
-                service: "vector store", reason: "\(answers.count) answers to \(bodies.count) queries")
-        }
-        return answers.map { $0["points"]?.array ?? [] }
     }
 
     /// The most frequent values of a payload key, `{"value", "count"}`, and how many points have them, exactly.

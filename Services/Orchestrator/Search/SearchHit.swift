@@ -7,7 +7,7 @@ struct SearchHit: Sendable, Equatable {
     var id: JSONValue
     /// The record's key in its source; null for a point that no sync wrote.
     var key: JSONValue
-    /// The store's: the similarity (for Cosine from -1 to 1), BM25's sum, or what both make together, which only orders.
+    /// The store's: the similarity (for Cosine from -1 to 1), BM25's sum, or the fusion's, which only orders.
     var score: JSONValue
     /// The record's fields, without the suite's own members, which start with `_`.
     var payload: JSONObject

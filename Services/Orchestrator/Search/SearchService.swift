@@ -97,7 +97,6 @@ struct SearchService: Sendable {
         mode: SearchQuery.Mode
     ) async throws -> [JSONValue] {
         do {
-            if mode == .hybrid { return try await hybrid(query, search, version, trace) }
             return try await indexer.query(
                 collection: version.physicalName,
                 body: search.body(mode, limit: query.limit, offset: query.offset), trace: trace)
@@ -112,32 +111,10 @@ struct SearchService: Sendable {
 
     /// The place in the filter as it was asked, not in the store's query that was made of it.
     private static func refusedFilter(_ error: ServiceClientError) -> Problem {
-        if let match = error.detail.firstMatch(of: /(?:(?:searches|prefetch)(?:\[[0-9]+\])?\.)*(filter[^: ]*): (.+)/) {
+        if let match = error.detail.firstMatch(of: /(?:prefetch(?:\[[0-9]+\])?\.)*(filter[^: ]*): (.+)/) {
             return .badRequest(field: String(match.1), String(match.2))
         }
         return .badRequest(field: "filter", "was refused by the store: \(error.detail)")
-    }
-
-    /// The page of what was found by meaning and by words; records that were deleted meanwhile are left out.
-    private func hybrid(
-        _ query: SearchQuery, _ search: StoreQuery, _ version: VectorCollection.Version, _ trace: TraceContext
-    ) async throws -> [JSONValue] {
-        let found = try await indexer.queries(
-            collection: version.physicalName, bodies: search.hybrid, trace: trace)
-        let ranking = HybridRanking(
-            meaning: found[0], words: found[1], coded: found.count > 2 ? found[2] : [],
-            weight: HybridRanking.weight(of: search.words))
-        let page = ranking.entries.dropFirst(query.offset).prefix(query.limit)
-        if page.isEmpty { return [] }
-        let points = try await indexer.retrieve(
-            collection: version.physicalName, ids: page.map(\.id), trace: trace)
-        let byID = Dictionary(
-            points.compactMap { point in point["id"].map { ($0.serialized, point) } }, uniquingKeysWith: { $1 })
-        return page.compactMap { entry in
-            guard var point = byID[entry.id.serialized]?.object else { return nil }
-            point["score"] = .number(entry.score)
-            return .object(point)
-        }
     }
 
     /// Qdrant's words for a vector that a collection does not have.
