@@ -106,9 +106,52 @@ struct EmbeddingLaneTests {
 
     @Test func worksWithoutItsCache() async throws {
         let server = try await RedisServer()
-        let fixture = try await LaneFixture(FakeProvider(), url: server.url)
+        let fixture = try await LaneFixture(FakeProvider(), url: server.url, cache: .init(patience: .zero))
         try await server.kill()
         #expect(await fixture.lane.embed(["a"]).allSatisfy { $0.vector != nil })
+    }
+
+    @Test func whatTheCacheDidNotTakeIsNotPaidAgainAndSavedLater() async throws {
+        let server = try await RedisServer()
+        let fixture = try await LaneFixture(FakeProvider(), url: server.url)
+        try await server.kill()
+        let first = await fixture.lane.embed(["a", "b"], isUrgent: true)
+        let second = await fixture.lane.embed(["b", "a"], isUrgent: true)
+        #expect(second.map(\.isCached) == [true, true] && second.map(\.vector) == first.reversed().map(\.vector))
+        #expect(fixture.provider.calls.count == 1)
+        try await server.start()
+        _ = await fixture.lane.embed(["c"])
+        let other = try await LaneFixture(FakeProvider(), url: server.url)
+        #expect(await other.lane.embed(["a", "b", "c"]).map(\.isCached) == [true, true, true])
+    }
+
+    @Test func vectorsThatTheCacheDidNotTakeAreKeptUpToALimit() async throws {
+        let server = try await RedisServer()
+        let fixture = try await LaneFixture(
+            FakeProvider(), url: server.url, cache: .init(patience: .zero, unsavedMemory: 1))
+        try await server.kill()
+        _ = await fixture.lane.embed(["a"])
+        _ = await fixture.lane.embed(["b"])
+        #expect(await fixture.lane.embed(["a", "b"]).map(\.isCached) == [true, false])
+    }
+
+    @Test func aCacheThatIsAwayForAMomentIsWaitedForButNotByQueries() async throws {
+        let server = try await RedisServer()
+        _ = await (try await LaneFixture(FakeProvider(), url: server.url)).lane.embed(["a"])
+        let fixture = try await LaneFixture(FakeProvider(), url: server.url)
+        try await server.kill()
+        #expect(await fixture.lane.embed(["q"], isUrgent: true)[0].vector != nil)
+        let returns = Shutdown()
+        let waited = await fixture.lane.embed(["a"]) {
+            // Asked after the first read that failed.
+            if !returns.isRequested {
+                returns.request()
+                try? await server.start()
+            }
+            return true
+        }
+        #expect(waited.map(\.isCached) == [true])
+        #expect(fixture.provider.calls.map(\.texts) == [["q"]])
     }
 
     @Test func nobodysWorkIsNotSent() async throws {

@@ -63,7 +63,9 @@ final class EmbeddingLane: Sendable {
             }
             return new
         }
-        let found = await cache.vectors(new, prefix: prefix, dimensions: dimensions)
+        let found = await cache.vectors(new, prefix: prefix, dimensions: dimensions) {
+            if isUrgent { false } else { await isWanted() }
+        }
         var missing: [CacheKey] = []
         for (key, vector) in zip(new, found) {
             if let vector { settle(key, .success(vector), isCached: true) } else { missing.append(key) }
