@@ -81,7 +81,8 @@ package struct RecordTemplate: Sendable {
         }
         let embedded = text.text { name in columns[name].flatMap { row[$0] } }
         guard embedded.utf8.contains(where: { $0 > 0x20 }) else {
-            let message = "there is no text to embed: \(text.fields.joined(separator: ", ")) are empty"
+            let verb = text.fields.count == 1 ? "is" : "are"
+            let message = "there is no text to embed: \(text.fields.joined(separator: ", ")) \(verb) empty"
             return .failed(key: key, .init(type: "empty_text", message: message))
         }
         return .record(

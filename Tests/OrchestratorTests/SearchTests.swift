@@ -70,7 +70,7 @@ struct SearchTests {
         let store: Store
         private let servers: [HTTPServer]
 
-        init(_ store: Store = Store(), hasEmbedder: Bool = true) async throws {
+        init(_ store: Store = Store(), hasEmbedder: Bool = true, provider: String = "local") async throws {
             self.store = store
             let indexer = try await serve(store.router)
             let embedder = try await serve { router in
@@ -84,7 +84,7 @@ struct SearchTests {
             fixture = try await OrchestratorFixture(
                 embedder: hasEmbedder ? embedder.url : "http://127.0.0.1:9", indexer: indexer.url)
             _ = try await VectorCollectionStore(pool: fixture.pool).ensure(
-                name: "products", vectorSize: 2, space: EmbeddingSpace(provider: "local", model: "m", dimensions: 2))
+                name: "products", vectorSize: 2, space: EmbeddingSpace(provider: provider, model: "m", dimensions: 2))
         }
 
         func search(_ query: String, _ more: JSONObject = [:]) async throws -> (status: Int, body: JSONValue) {
@@ -135,6 +135,13 @@ struct SearchTests {
         _ = try await suite.search(query)
         let weights = suite.store.queries.first?["query"]?["rrf"]?["weights"]?.array?.compactMap(\.double)
         #expect(weights == [1, weight])
+    }
+
+    @Test(arguments: ["lamps", "something that keeps my drinks hot on the way"])
+    func besideVectorsThatKnowNoMeaningsWordsCountAsMuch(query: String) async throws {
+        let suite = try await Suite(provider: "hashing")
+        _ = try await suite.search(query)
+        #expect(suite.store.queries.first?["query"]?["rrf"]?["weights"] == [1, 1])
     }
 
     @Test func theOtherModesAreOneQueryEach() async throws {

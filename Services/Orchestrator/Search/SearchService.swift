@@ -33,7 +33,8 @@ struct SearchService: Sendable {
         async let counted = count(query, version)
         async let facets = facets(query, version)
         var answer = Answer(mode: query.mode)
-        var search = StoreQuery(words: analyzer.query(query.text), filter: query.filter)
+        var search = StoreQuery(
+            words: analyzer.query(query.text), vectorsKnowMeanings: space.provider != "hashing", filter: query.filter)
         if query.mode == .lexical, search.words.isEmpty {
             answer.notes.append("the query has no word, number or code to look for")
         }

@@ -16,8 +16,8 @@ struct StoreQuery: Sendable {
     /// Times the square of the number of words. One alone ("laptop") stands in the names of accessories as well, and hundreds of records
     /// have it equally often: their ranks say little.
     private static let wordsWeight = 0.02
-    /// Of a query that holds a code, or what may be one written apart.
-    private static let leastCodeWordsWeight = 1.0
+    /// Of a query that holds a code, or what may be one written apart; and where vectors know no meanings.
+    private static let equalWeight = 1.0
     /// Records found by a sentence's words come after those found by its meaning.
     private static let sentenceWeight = 0.002
     /// Records that hold a code of the query, at most this many of them first.
@@ -28,6 +28,8 @@ struct StoreQuery: Sendable {
     var words: LexicalQuery
     /// The query's embedding; `nil` for a search by words alone.
     var vector: [Float]?
+    /// Not those of the hashing fallback: they are of words, too, and know less of them.
+    var vectorsKnowMeanings = true
     var filter: JSONValue?
 
     /// A `/points/query` body. `mode` has what it needs: a vector unless lexical, words unless semantic.
@@ -56,9 +58,10 @@ struct StoreQuery: Sendable {
     }
 
     private var weightOfWords: Double {
+        if !vectorsKnowMeanings { return Self.equalWeight }
         if words.isSentence { return Self.sentenceWeight }
         let weight = Self.wordsWeight * Double(words.count * words.count)
-        return words.mayHoldCode ? max(weight, Self.leastCodeWordsWeight) : weight
+        return words.mayHoldCode ? max(weight, Self.equalWeight) : weight
     }
 
     /// Records that have one of the codes, ordered by all of the query.
